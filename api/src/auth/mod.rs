@@ -1,0 +1,4 @@
+//! Who is asking.
+
+pub(crate) mod password;
+pub(crate) mod tokens;
