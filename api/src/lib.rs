@@ -6,3 +6,11 @@ mod extract;
 mod limit;
 mod net;
 mod problem;
+mod config;
+mod cors;
+mod csv;
+mod serve;
+mod shell;
+
+pub use config::Config;
+pub use serve::serve;
