@@ -1,16 +1,35 @@
-//! The REST API.
-#![allow(dead_code, reason = "wired up piece by piece")]
+//! The REST API of rest-contract: axum over the store.
+//!
+//! # Map
+//! - [`routes`]: one file per group of endpoints, and [`router`], which says in which order the layers stand.
+//! - [`gate`]: who is asking, and the one activity that each request leaves. [`auth`]: tokens, passwords, rights.
+//! - [`problem`], [`fault`], [`shell`]: the only places that know how an error looks.
+//! - [`extract`]: bodies, queries and paths, refused with the member's name. [`answer`], [`csv`]: what goes out.
+//! - [`limit`], [`net`], [`cors`], [`serve`]: the edge.
+//!
+//! # How to add an endpoint
+//! Write the handler in its group's file. Its first argument is `Allowed<Right>` ([`auth::rights`]), its input
+//! `Body<T>`, `Query<T>` or `PathId`. A read returns `answer::seen` or `answer::list`, and the gate journals it; a
+//! change hands its activity to the store's transaction and returns `answer::changed`.
 
+mod answer;
 mod auth;
-mod extract;
-mod limit;
-mod net;
-mod problem;
 mod config;
 mod cors;
 mod csv;
+mod extract;
+mod fault;
+mod gate;
+mod limit;
+mod net;
+mod problem;
+mod routes;
 mod serve;
 mod shell;
+mod state;
+mod user_view;
 
 pub use config::Config;
+pub use routes::router;
 pub use serve::serve;
+pub use state::{AppState, SetupError};

@@ -1,6 +1,6 @@
 //! Serving a router on a listener, with a shutdown in two stages.
 
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::time::Duration;
 
 use axum::Router;
@@ -25,7 +25,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
     let service = router.layer(middleware::from_fn(peer)).into_make_service_with_connect_info::<SocketAddr>();
     let graceful = axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     tokio::select! {
-        result = std::future::IntoFuture::into_future(graceful) => result,
+        result = graceful.into_future() => result,
         () = patience(shutdown.cancelled()) => {
             tracing::warn!("some requests were still under way at the end of the grace period; they are dropped");
             Ok(())

@@ -37,7 +37,7 @@ impl<T: FromFields, S: Send + Sync> FromRequest<S> for Body<T> {
 }
 
 /// The whole body, or 413.
-pub(crate) async fn read_limited(body: axum::body::Body, most: usize) -> Outcome<axum::body::Bytes> {
+async fn read_limited(body: axum::body::Body, most: usize) -> Outcome<axum::body::Bytes> {
     to_bytes(body, most).await.map_err(|error| {
         use std::error::Error;
         let mut source: Option<&(dyn Error + 'static)> = Some(&error);

@@ -5,6 +5,6 @@ mod fields;
 mod number;
 mod query;
 
-pub(crate) use body::{Body, read_limited};
+pub(crate) use body::Body;
 pub(crate) use fields::{Fields, FromFields};
 pub(crate) use query::{PathId, Query};

@@ -1,0 +1,207 @@
+//! `/api/inventory`: the items in stock.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use domain::{LogType, Timestamp};
+use serde::Serialize;
+use serde_json::{Value, json};
+use store::{ItemChange, ItemRow, NewItem};
+
+use super::both;
+use crate::answer::{self, Form};
+use crate::auth::rights::{Allowed, LoggedIn, ManageInventory};
+use crate::extract::{Body, Fields, FromFields, PathId, Query};
+use crate::problem::{Outcome, Problem};
+use crate::state::AppState;
+
+pub(crate) fn routes() -> Router<AppState> {
+    let router = both(Router::new(), "/api/inventory", get(list).post(create));
+    let router = both(router, "/api/inventory/categories", get(categories));
+    both(router, "/api/inventory/{item_id}", get(one).put(update).delete(remove))
+}
+
+const MOST: i64 = 2_147_483_647;
+
+/// An item as clients see it; `name` repeats `item_name`.
+#[derive(Serialize)]
+struct Item {
+    item_id: i64,
+    item_name: String,
+    name: String,
+    description: Option<String>,
+    category: Option<String>,
+    quantity: i64,
+    #[serde(serialize_with = "answer::amount")]
+    unit_price: i64,
+    last_updated: Timestamp,
+}
+
+impl From<ItemRow> for Item {
+    fn from(row: ItemRow) -> Self {
+        Self {
+            item_id: row.item_id,
+            item_name: row.name.clone(),
+            name: row.name,
+            description: row.description,
+            category: row.category,
+            quantity: row.quantity,
+            unit_price: row.price_cents,
+            last_updated: row.last_updated,
+        }
+    }
+}
+
+struct Filter {
+    category: Option<String>,
+    search: Option<String>,
+    form: Form,
+}
+
+impl FromFields for Filter {
+    fn from_fields(fields: &Fields) -> Outcome<Self> {
+        Ok(Self {
+            category: fields.words("category", 255)?,
+            search: fields.words("search", 255)?,
+            form: Form::from_fields(fields)?,
+        })
+    }
+}
+
+/// The members of a body, for a new item and for a change of one.
+struct Members {
+    name: Option<String>,
+    description: Option<Option<String>>,
+    category: Option<Option<String>>,
+    quantity: Option<i64>,
+    price_cents: Option<i64>,
+}
+
+impl FromFields for Members {
+    fn from_fields(fields: &Fields) -> Outcome<Self> {
+        let given = |name: &str, max| -> Outcome<Option<Option<String>>> {
+            let value = fields.words(name, max)?;
+            Ok(fields.raw(name).map(|_| value))
+        };
+        let name = match fields.words("item_name", 255)? {
+            None => fields.words("name", 255)?,
+            some => some,
+        };
+        Ok(Self {
+            name: name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()),
+            description: given("description", 10_000)?,
+            category: given("category", 100)?,
+            quantity: fields.integer_in("quantity", 0, MOST)?,
+            price_cents: fields.cents("unit_price")?,
+        })
+    }
+}
+
+async fn list(_: Allowed<LoggedIn>, State(app): State<AppState>, Query(filter): Query<Filter>) -> Outcome<Response> {
+    let rows = app.store.items(filter.category.as_deref(), filter.search.as_deref()).await?;
+    let rows: Vec<Item> = rows.into_iter().map(Item::from).collect();
+    let columns = ["item_id", "item_name", "category", "description", "quantity", "unit_price", "last_updated"];
+    Ok(answer::list(filter.form, "inventory", &columns, &rows))
+}
+
+async fn categories(_: Allowed<LoggedIn>, State(app): State<AppState>) -> Outcome<Response> {
+    Ok(answer::seen(&app.store.categories().await?))
+}
+
+async fn one(_: Allowed<LoggedIn>, State(app): State<AppState>, PathId(id): PathId) -> Outcome<Response> {
+    let item = app.store.item(id).await?.ok_or_else(missing)?;
+    Ok(answer::seen(&Item::from(item)))
+}
+
+async fn create(
+    Allowed(caller, _): Allowed<ManageInventory>,
+    State(app): State<AppState>,
+    Body(members): Body<Members>,
+) -> Outcome<Response> {
+    let name = members.name.ok_or_else(|| Problem::field("item_name", "Item name is required"))?;
+    let item = NewItem {
+        name,
+        description: members.description.flatten(),
+        category: members.category.flatten(),
+        quantity: members.quantity.unwrap_or(0),
+        price_cents: members.price_cents.unwrap_or(0),
+    };
+    let journal = move |row: &ItemRow| {
+        let mut activity = caller.activity("Create", &format!("inventory/{}", row.item_id), LogType::DataAccess);
+        activity.detail = Some(format!("Created item {} ({})", row.item_id, row.name));
+        activity
+    };
+    let item = app.store.create_item(item, journal).await?;
+    Ok(answer::changed(StatusCode::CREATED, "Item created successfully", "item", &Item::from(item)))
+}
+
+async fn update(
+    Allowed(caller, _): Allowed<ManageInventory>,
+    State(app): State<AppState>,
+    PathId(id): PathId,
+    Body(members): Body<Members>,
+) -> Outcome<Response> {
+    let change = ItemChange {
+        name: members.name,
+        description: members.description,
+        category: members.category,
+        quantity: members.quantity,
+        price_cents: members.price_cents,
+    };
+    let journal = move |old: &ItemRow, new: &ItemRow| {
+        let mut activity = caller.activity("Update", &format!("inventory/{}", new.item_id), LogType::DataAccess);
+        let changed = differences(old, new);
+        activity.detail = Some(format!("Updated item {} ({}){}", new.item_id, new.name, told(&changed)));
+        activity.attributes.insert("changed".into(), changed);
+        activity
+    };
+    let item = app.store.update_item(id, change, journal).await.map_err(|error| match error {
+        store::Error::NotFound => missing(),
+        other => other.into(),
+    })?;
+    Ok(answer::changed(StatusCode::OK, "Item updated successfully", "item", &Item::from(item)))
+}
+
+async fn remove(
+    Allowed(caller, _): Allowed<ManageInventory>,
+    State(app): State<AppState>,
+    PathId(id): PathId,
+) -> Outcome<Response> {
+    let item = app.store.item(id).await?.ok_or_else(missing)?;
+    let mut activity = caller.activity("Delete", &format!("inventory/{id}"), LogType::DataAccess);
+    activity.detail = Some(format!("Deleted item {id} ({})", item.name));
+    app.store.delete_item(id, activity).await.map_err(|error| match error {
+        store::Error::NotFound => missing(),
+        other => other.into(),
+    })?;
+    Ok(answer::changed(StatusCode::OK, "Item deleted successfully", "item", &Value::Null))
+}
+
+fn missing() -> Problem {
+    Problem::not_found("Item not found").with_reason("not_found")
+}
+
+/// Which members changed, with the old and the new value.
+fn differences(old: &ItemRow, new: &ItemRow) -> Value {
+    let pairs = [
+        ("item_name", json!(old.name), json!(new.name)),
+        ("description", json!(old.description), json!(new.description)),
+        ("category", json!(old.category), json!(new.category)),
+        ("quantity", json!(old.quantity), json!(new.quantity)),
+        ("unit_price", cents(old.price_cents), cents(new.price_cents)),
+    ];
+    let changed = pairs.into_iter().filter(|(_, old, new)| old != new);
+    Value::Array(changed.map(|(field, old, new)| json!({ "field": field, "old": old, "new": new })).collect())
+}
+
+fn cents(cents: i64) -> Value {
+    Value::String(format!("{}.{:02}", cents / 100, cents % 100))
+}
+
+fn told(changed: &Value) -> String {
+    let parts = changed.as_array().map(Vec::as_slice).unwrap_or_default().iter();
+    let parts: Vec<String> = parts.map(|c| format!("{} {} → {}", c["field"].as_str().unwrap_or_default(), c["old"], c["new"])).collect();
+    if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")).chars().take(500).collect() }
+}

@@ -1,0 +1,196 @@
+//! `/api/orders`: what was taken out of stock.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use domain::{LogType, Role, Timestamp};
+use serde::Serialize;
+use serde_json::{Value, json};
+use store::{OrderError, OrderRow};
+
+use super::both;
+use crate::answer::{self, Form};
+use crate::auth::caller::Caller;
+use crate::auth::rights::{Allowed, UseOrders};
+use crate::extract::{Body, Fields, FromFields, PathId, Query};
+use crate::problem::{Outcome, Problem};
+use crate::state::AppState;
+
+pub(crate) fn routes() -> Router<AppState> {
+    let router = both(Router::new(), "/api/orders", get(list).post(create));
+    let router = both(router, "/api/orders/user/{user_id}", get(of_user));
+    both(router, "/api/orders/{order_id}", get(one).put(update).delete(remove))
+}
+
+#[derive(Serialize)]
+struct Order {
+    order_id: i64,
+    user_id: i64,
+    username: String,
+    item_id: i64,
+    item_name: String,
+    quantity: i64,
+    order_time: Timestamp,
+}
+
+impl From<OrderRow> for Order {
+    fn from(row: OrderRow) -> Self {
+        let OrderRow { order_id, user_id, username, item_id, item_name, quantity, order_time } = row;
+        Self { order_id, user_id, username, item_id, item_name, quantity, order_time }
+    }
+}
+
+struct Filter {
+    user_id: Option<i64>,
+    item_id: Option<i64>,
+    form: Form,
+}
+
+impl FromFields for Filter {
+    fn from_fields(fields: &Fields) -> Outcome<Self> {
+        let form = Form::from_fields(fields)?;
+        Ok(Self { user_id: fields.integer("user_id")?, item_id: fields.integer("item_id")?, form })
+    }
+}
+
+struct Members {
+    item_id: Option<i64>,
+    quantity: Option<i64>,
+    user_id: Option<i64>,
+}
+
+impl FromFields for Members {
+    fn from_fields(fields: &Fields) -> Outcome<Self> {
+        Ok(Self {
+            item_id: fields.integer("item_id")?,
+            quantity: fields.integer_in("quantity", 1, 2_147_483_647)?,
+            user_id: fields.integer("user_id")?,
+        })
+    }
+}
+
+/// Whether the caller may touch everybody's orders.
+fn all(caller: &Caller) -> bool {
+    matches!(caller.user.role, Role::Admin | Role::Supervisor)
+}
+
+fn not_yours() -> Problem {
+    Problem::forbidden("You may only use your own orders.").with_reason("not_own")
+}
+
+fn listed(form: Form, rows: Vec<OrderRow>) -> Response {
+    let rows: Vec<Order> = rows.into_iter().map(Order::from).collect();
+    let columns = ["order_id", "user_id", "username", "item_id", "item_name", "quantity", "order_time"];
+    answer::list(form, "orders", &columns, &rows)
+}
+
+async fn list(
+    Allowed(caller, _): Allowed<UseOrders>,
+    State(app): State<AppState>,
+    Query(filter): Query<Filter>,
+) -> Outcome<Response> {
+    let own = (!all(&caller)).then_some(caller.user.user_id);
+    if own.is_some() && filter.user_id.is_some() && filter.user_id != own {
+        return Err(not_yours());
+    }
+    Ok(listed(filter.form, app.store.orders(own.or(filter.user_id), filter.item_id).await?))
+}
+
+async fn of_user(
+    Allowed(caller, _): Allowed<UseOrders>,
+    State(app): State<AppState>,
+    PathId(user): PathId,
+    Query(filter): Query<Filter>,
+) -> Outcome<Response> {
+    if !all(&caller) && !caller.is(user) {
+        return Err(not_yours());
+    }
+    Ok(listed(filter.form, app.store.orders(Some(user), filter.item_id).await?))
+}
+
+/// The order, if there is one that is the caller's business: whose right is "own" learns nothing of other ids.
+async fn reachable(app: &AppState, caller: &Caller, id: i64) -> Outcome<OrderRow> {
+    match app.store.order(id).await? {
+        Some(order) if all(caller) || caller.is(order.user_id) => Ok(order),
+        None if all(caller) => Err(missing()),
+        _ => Err(not_yours()),
+    }
+}
+
+async fn one(
+    Allowed(caller, _): Allowed<UseOrders>,
+    State(app): State<AppState>,
+    PathId(id): PathId,
+) -> Outcome<Response> {
+    Ok(answer::seen(&Order::from(reachable(&app, &caller, id).await?)))
+}
+
+async fn create(
+    Allowed(caller, _): Allowed<UseOrders>,
+    State(app): State<AppState>,
+    Body(members): Body<Members>,
+) -> Outcome<Response> {
+    let item = members.item_id.ok_or_else(|| Problem::field("item_id", "item_id is required"))?;
+    let quantity = members.quantity.ok_or_else(|| Problem::field("quantity", "quantity is required"))?;
+    let user = members.user_id.unwrap_or(caller.user.user_id);
+    if !all(&caller) && !caller.is(user) {
+        return Err(Problem::forbidden("You may only order for yourself.").with_reason("not_own"));
+    }
+    let journal = move |row: &OrderRow| {
+        let mut activity = caller.activity("Create", &format!("orders/{}", row.order_id), LogType::DataAccess);
+        let OrderRow { order_id, quantity, item_name, username, .. } = row;
+        activity.detail = Some(format!("Created order {order_id}: {quantity} × {item_name} for {username}"));
+        activity
+    };
+    let order = app.store.create_order(user, item, quantity, journal).await.map_err(|e| refused(e, ""))?;
+    Ok(answer::changed(StatusCode::CREATED, "Order created successfully", "order", &Order::from(order)))
+}
+
+async fn update(
+    Allowed(caller, _): Allowed<UseOrders>,
+    State(app): State<AppState>,
+    PathId(id): PathId,
+    Body(members): Body<Members>,
+) -> Outcome<Response> {
+    reachable(&app, &caller, id).await?;
+    let quantity = members.quantity.ok_or_else(|| Problem::field("quantity", "quantity is required"))?;
+    let journal = move |old: &OrderRow, new: &OrderRow| {
+        let mut activity = caller.activity("Update", &format!("orders/{}", new.order_id), LogType::DataAccess);
+        activity.detail = Some(format!("Updated order {}: quantity {} → {}", new.order_id, old.quantity, new.quantity));
+        let changed = json!([{ "field": "quantity", "old": old.quantity, "new": new.quantity }]);
+        activity.attributes.insert("changed".into(), changed);
+        activity
+    };
+    let order = app.store.update_order(id, quantity, journal).await.map_err(|e| refused(e, "additional units "))?;
+    Ok(answer::changed(StatusCode::OK, "Order updated successfully", "order", &Order::from(order)))
+}
+
+async fn remove(
+    Allowed(caller, _): Allowed<UseOrders>,
+    State(app): State<AppState>,
+    PathId(id): PathId,
+) -> Outcome<Response> {
+    let order = reachable(&app, &caller, id).await?;
+    let mut activity = caller.activity("Delete", &format!("orders/{id}"), LogType::DataAccess);
+    activity.detail = Some(format!("Deleted order {id}: {} × {}", order.quantity, order.item_name));
+    app.store.delete_order(id, activity).await.map_err(|e| refused(e, ""))?;
+    Ok(answer::changed(StatusCode::OK, "Order deleted successfully", "order", &Value::Null))
+}
+
+fn missing() -> Problem {
+    Problem::not_found("Order not found").with_reason("not_found")
+}
+
+fn refused(error: OrderError, units: &str) -> Problem {
+    match error {
+        OrderError::NoItem => Problem::not_found("Item not found").with_reason("not_found"),
+        OrderError::NoUser => Problem::not_found("User not found").with_reason("not_found"),
+        OrderError::NoOrder => missing(),
+        OrderError::Insufficient(left) => {
+            Problem::field("quantity", format!("Insufficient inventory. Only {left} {units}available"))
+        }
+        OrderError::Store(error) => error.into(),
+    }
+}

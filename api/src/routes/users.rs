@@ -1,0 +1,233 @@
+//! `/api/users`: accounts and their roles.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use domain::{LogType, MINUTE, Role};
+use serde_json::{Value, json};
+use store::{UserChange, UserRow};
+
+use super::both;
+use crate::answer::{self, Form};
+use crate::auth::caller::Caller;
+use crate::auth::password;
+use crate::auth::rights::{Allowed, LoggedIn, ManageUsers};
+use crate::extract::{Body, Fields, FromFields, PathId, Query};
+use crate::net;
+use crate::problem::{Outcome, Problem};
+use crate::state::AppState;
+use crate::user_view::User;
+
+pub(crate) fn routes() -> Router<AppState> {
+    let router = both(Router::new(), "/api/users", get(list));
+    let router = both(router, "/api/users/roles", get(roles));
+    both(router, "/api/users/{user_id}", get(one).put(update).delete(remove))
+}
+
+const ROLES: [Role; 4] = [Role::Admin, Role::Supervisor, Role::Employee, Role::Contractor];
+
+/// Whether somebody of role `by` may create, change and delete users of role `of`.
+pub(crate) fn may_manage(by: Role, of: Role) -> bool {
+    match by {
+        Role::Admin => true,
+        Role::Supervisor => matches!(of, Role::Employee | Role::Contractor),
+        Role::Employee | Role::Contractor => false,
+    }
+}
+
+/// The members of a body that a registration and a change share.
+pub(crate) struct Members {
+    pub(crate) role: Option<Role>,
+    pub(crate) email: Option<Option<String>>,
+    pub(crate) full_name: Option<Option<String>>,
+    password: Option<String>,
+    current_password: Option<String>,
+    is_active: Option<bool>,
+}
+
+impl FromFields for Members {
+    fn from_fields(fields: &Fields) -> Outcome<Self> {
+        let role = match fields.integer("role_id")? {
+            None => None,
+            Some(id) => Some(
+                Role::from_id(id).ok_or_else(|| Problem::field("role_id", "role_id must be 1, 2, 3 or 4"))?,
+            ),
+        };
+        let given = |name: &str| -> Outcome<Option<Option<String>>> {
+            let value = fields.words(name, 255)?;
+            Ok(fields.raw(name).map(|_| value))
+        };
+        Ok(Self {
+            role,
+            email: given("email")?,
+            full_name: given("full_name")?,
+            password: fields.text("password")?.filter(|text| !text.is_empty()),
+            current_password: fields.text("current_password")?.filter(|text| !text.is_empty()),
+            is_active: fields.flag("is_active")?,
+        })
+    }
+}
+
+fn staff(caller: &Caller) -> bool {
+    matches!(caller.user.role, Role::Admin | Role::Supervisor)
+}
+
+fn missing() -> Problem {
+    Problem::not_found("User not found").with_reason("not_found")
+}
+
+fn not_yours() -> Problem {
+    Problem::forbidden("You may only see and change your own account.").with_reason("not_own")
+}
+
+async fn list(
+    Allowed(caller, _): Allowed<LoggedIn>,
+    State(app): State<AppState>,
+    Query(form): Query<Form>,
+) -> Outcome<Response> {
+    let rows = if staff(&caller) { app.store.users().await? } else { vec![(*caller.user).clone()] };
+    let rows: Vec<User> = rows.iter().map(User::from).collect();
+    let columns = ["user_id", "username", "email", "full_name", "role_id", "role_name", "is_active", "created_at"];
+    Ok(answer::list(form, "users", &columns, &rows))
+}
+
+async fn roles(_: Allowed<LoggedIn>) -> Response {
+    let roles: Vec<Value> = ROLES.iter().map(|r| json!({ "role_id": r.id(), "role_name": r.name() })).collect();
+    answer::seen(&roles)
+}
+
+async fn one(
+    Allowed(caller, _): Allowed<LoggedIn>,
+    State(app): State<AppState>,
+    PathId(id): PathId,
+) -> Outcome<Response> {
+    if !staff(&caller) && !caller.is(id) {
+        return Err(not_yours());
+    }
+    let user = app.store.user(id).await?.ok_or_else(missing)?;
+    Ok(answer::seen(&User::from(&user)))
+}
+
+async fn update(
+    Allowed(caller, _): Allowed<LoggedIn>,
+    State(app): State<AppState>,
+    PathId(id): PathId,
+    Body(members): Body<Members>,
+) -> Outcome<Response> {
+    if !staff(&caller) && !caller.is(id) {
+        return Err(not_yours());
+    }
+    let old = app.store.user(id).await?.ok_or_else(missing)?;
+    // The role that the user has is no change: the old frontend always sends it.
+    let role = members.role.filter(|role| *role != old.role);
+    let is_active = members.is_active.filter(|active| *active != old.is_active);
+    let email = members.email.filter(|email| *email != old.email);
+    let full_name = members.full_name.filter(|name| *name != old.full_name);
+    let own = caller.is(id);
+    let admin = caller.user.role == Role::Admin;
+    if own && role.is_some() {
+        return Err(Problem::forbidden("You cannot change your own role").with_reason("own_role"));
+    }
+    if !own && (!may_manage(caller.user.role, old.role) || role.is_some_and(|role| !may_manage(caller.user.role, role))) {
+        return Err(Problem::forbidden("You may not change users with this role.").with_reason("no_right"));
+    }
+    if !admin && (email.is_some() || full_name.is_some() || is_active.is_some()) {
+        return Err(Problem::forbidden("Only an Admin may change email, full_name and is_active.").with_reason("no_right"));
+    }
+    let source = net::source(caller.origin.ip);
+    let password_hash = match members.password {
+        None => None,
+        Some(new) => {
+            password::check(&new, &old.username)?;
+            if own {
+                confirm(&app, &caller, members.current_password).await?;
+            }
+            Some(app.hasher.hash(source, new).await?)
+        }
+    };
+    let activity = described(&caller, &old, role, password_hash.is_some(), is_active, &email, &full_name);
+    let keep_session = own.then(|| caller.session_id.to_string());
+    let change = UserChange { role, password_hash, email, full_name, is_active, keep_session };
+    let user = app.store.update_user(id, change, activity).await.map_err(|error| match error {
+        store::Error::NotFound => missing(),
+        store::Error::Conflict(_) => last_admin(),
+        other => other.into(),
+    })?;
+    Ok(answer::changed(StatusCode::OK, "User updated successfully", "user", &User::from(&user)))
+}
+
+/// One's own password takes the current one or a fresh log-in: a stolen token must not be enough.
+async fn confirm(app: &AppState, caller: &Caller, current: Option<String>) -> Outcome<()> {
+    let again = || Problem::forbidden("Log in again to change your password").with_reason("stale_session");
+    match current {
+        Some(current) => {
+            let hash = Some(caller.user.password_hash.clone());
+            let right = app.hasher.verify(net::source(caller.origin.ip), current, hash).await?;
+            if right { Ok(()) } else { Err(Problem::forbidden("The current password is wrong.").with_reason("bad_password")) }
+        }
+        None if caller.origin.now.since(caller.session_started) < 15 * MINUTE => Ok(()),
+        None => Err(again()),
+    }
+}
+
+fn last_admin() -> Problem {
+    Problem::conflict("This is the last Admin; make another one first.")
+}
+
+fn described(
+    caller: &Caller,
+    old: &UserRow,
+    role: Option<Role>,
+    password: bool,
+    is_active: Option<bool>,
+    email: &Option<Option<String>>,
+    full_name: &Option<Option<String>>,
+) -> domain::Activity {
+    let mut activity = caller.activity("Update", &format!("users/{}", old.user_id), LogType::DataAccess);
+    let mut changed = Vec::new();
+    let attributes = &mut activity.attributes;
+    attributes.insert("target_user".into(), old.username.clone().into());
+    if let Some(role) = role {
+        changed.push("role_id");
+        attributes.insert("role_from".into(), old.role.name().into());
+        attributes.insert("role_to".into(), role.name().into());
+    }
+    if password {
+        changed.push("password");
+        attributes.insert("password_changed".into(), true.into());
+    }
+    for (name, given) in [("is_active", is_active.is_some()), ("email", email.is_some()), ("full_name", full_name.is_some())] {
+        if given {
+            changed.push(name);
+        }
+    }
+    let what = if changed.is_empty() { "nothing".to_owned() } else { changed.join(", ") };
+    attributes.insert("changed".into(), changed.into());
+    activity.detail = Some(format!("Updated user {} ({}): {what}", old.user_id, old.username));
+    activity
+}
+
+async fn remove(
+    Allowed(caller, _): Allowed<ManageUsers>,
+    State(app): State<AppState>,
+    PathId(id): PathId,
+) -> Outcome<Response> {
+    if caller.is(id) {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "Cannot delete your own account"));
+    }
+    let user = app.store.user(id).await?.ok_or_else(missing)?;
+    if !may_manage(caller.user.role, user.role) {
+        return Err(Problem::forbidden("You may not delete users with this role.").with_reason("no_right"));
+    }
+    let mut activity = caller.activity("Delete", &format!("users/{id}"), LogType::DataAccess);
+    activity.detail = Some(format!("Deleted user {id} ({})", user.username));
+    activity.attributes.insert("target_user".into(), user.username.into());
+    app.store.delete_user(id, activity).await.map_err(|error| match error {
+        store::Error::NotFound => missing(),
+        store::Error::Conflict(_) => last_admin(),
+        other => other.into(),
+    })?;
+    Ok(answer::changed(StatusCode::OK, "User deleted successfully", "user", &Value::Null))
+}
