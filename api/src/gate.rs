@@ -44,7 +44,10 @@ pub(crate) async fn locate(State(app): State<AppState>, mut request: Request, ne
         now: app.clock.now(),
     };
     request.extensions_mut().insert(origin);
-    detached(request, next).await
+    // Log-in answers carry tokens, so this holds before the gate as well as behind it.
+    let mut response = detached(request, next).await;
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
 }
 
 /// A change runs in a task of its own: a client that goes away must not stop it half-way.
@@ -69,8 +72,7 @@ pub(crate) async fn pass(State(app): State<AppState>, mut request: Request, next
     };
     request.extensions_mut().insert(identity.clone());
     let attempt = Attempt::of(&request);
-    let mut response = next.run(request).await;
-    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    let response = next.run(request).await;
     let Identity::User(caller) = &identity else { return response };
     if let Some(activity) = attempt.ended(caller, &response)
         && let Err(error) = app.store.append(activity).await
