@@ -78,7 +78,8 @@ pub(crate) fn list<T: Serialize>(form: Form, resource: &str, columns: &[&str], r
 fn csv(name: &str, text: &str) -> Response {
     let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let disposition = format!("attachment; filename=\"{name}.csv\"");
-    let headers = [(header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, disposition)];
+    let headers =
+        [(header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, disposition)];
     (headers, text.to_owned()).into_response()
 }
 

@@ -30,7 +30,9 @@ pub(crate) fn table(columns: &[&str], rows: &[Value]) -> String {
 /// A text cell. One that a spreadsheet would take for a formula gets a leading `'`: the text may come from an
 /// attacker, and an analyst opens it.
 fn cell(out: &mut String, text: &str) {
-    let formula = text.trim_start_matches(['\t', '\r', '\n', ' ', '\u{a0}']).starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
+    let formula = text
+        .trim_start_matches(['\t', '\r', '\n', ' ', '\u{a0}'])
+        .starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
     let quoted = formula || text.contains(['"', ',', '\r', '\n', '\t']);
     if quoted {
         out.push('"');

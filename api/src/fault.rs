@@ -11,7 +11,8 @@ impl From<store::Error> for Problem {
             store::Error::Duplicate => Self::conflict("This already exists."),
             store::Error::Conflict(sentence) => Self::conflict(sentence),
             store::Error::Overloaded => {
-                Self::overloaded("The server is busy; nothing was done. Try again in a moment.").because("store overloaded")
+                Self::overloaded("The server is busy; nothing was done. Try again in a moment.")
+                    .because("store overloaded")
             }
             store::Error::DiskFull => {
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, "The server's disk is full; nothing was done.")

@@ -38,9 +38,9 @@ pub(crate) async fn locate(State(app): State<AppState>, mut request: Request, ne
     let origin = Origin {
         request_id: request.extensions().get::<RequestId>().map_or_else(|| "".into(), |id| id.0.clone()),
         ip: crate::net::client(peer, headers, &app.config.trusted_proxies),
-        user_agent: headers.get(header::USER_AGENT).map(|value| {
-            String::from_utf8_lossy(value.as_bytes()).chars().filter(|c| *c != '\0').take(255).collect()
-        }),
+        user_agent: headers
+            .get(header::USER_AGENT)
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).chars().filter(|c| *c != '\0').take(255).collect()),
         now: app.clock.now(),
     };
     request.extensions_mut().insert(origin);
@@ -113,8 +113,8 @@ impl Attempt {
     /// The activity that the answer leaves to the gate, if it leaves one.
     fn ended(&self, caller: &Caller, response: &Response) -> Option<Activity> {
         let status = response.status();
-        let quiet = status.is_server_error()
-            || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS);
+        let quiet =
+            status.is_server_error() || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS);
         if quiet || response.extensions().get::<Recorded>().is_some() {
             return None;
         }

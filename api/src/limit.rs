@@ -75,9 +75,8 @@ fn sweep<K: Eq + Hash>(buckets: &DashMap<K, Bucket>, rate: Rate) {
         return;
     }
     let now = Instant::now();
-    buckets.retain(|_, bucket| {
-        bucket.tokens + now.duration_since(bucket.at).as_secs_f64() * rate.per_second < rate.burst
-    });
+    buckets
+        .retain(|_, bucket| bucket.tokens + now.duration_since(bucket.at).as_secs_f64() * rate.per_second < rate.burst);
     if buckets.len() >= MOST_BUCKETS {
         buckets.clear();
     }

@@ -58,7 +58,9 @@ impl<R: Right, S: Send + Sync> FromRequestParts<S> for Allowed<R> {
         match parts.extensions.get::<Identity>() {
             Some(Identity::User(caller)) if R::held_by(caller.user.role) => Ok(Self(caller.clone(), PhantomData)),
             Some(Identity::User(_)) => Err(Problem::forbidden(R::REFUSAL).with_reason("no_right")),
-            Some(Identity::Key(_)) => Err(Problem::forbidden("An API key may only post events.").with_reason("no_right")),
+            Some(Identity::Key(_)) => {
+                Err(Problem::forbidden("An API key may only post events.").with_reason("no_right"))
+            }
             None => Err(Problem::unauthorized("Log in to continue.")),
         }
     }

@@ -50,7 +50,9 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_a_quarter_of_an_hour() {
-        for (failures, seconds) in [(4, None), (5, Some(60)), (6, Some(120)), (8, Some(480)), (9, Some(900)), (40, Some(900))] {
+        for (failures, seconds) in
+            [(4, None), (5, Some(60)), (6, Some(120)), (8, Some(480)), (9, Some(900)), (40, Some(900))]
+        {
             let attempts = Attempts { pair_failures: vec![at(0); failures], ..Attempts::default() };
             assert_eq!(wait(&attempts, at(0)), seconds, "{failures}");
         }
@@ -60,12 +62,8 @@ mod tests {
 
     #[test]
     fn a_known_source_keeps_only_its_own_count() {
-        let mut attempts = Attempts {
-            source_failures: 99,
-            source_names: 50,
-            last_source_failure: Some(at(0)),
-            ..Attempts::default()
-        };
+        let mut attempts =
+            Attempts { source_failures: 99, source_names: 50, last_source_failure: Some(at(0)), ..Attempts::default() };
         assert_eq!(wait(&attempts, at(5)), Some(600));
         attempts.known_source = true;
         assert_eq!(wait(&attempts, at(5)), None);

@@ -66,9 +66,8 @@ impl Tokens {
 
     /// The claims of a token that is ours and has not expired.
     pub(crate) fn read(&self, token: &str) -> Option<Claims> {
-        let claims = self.verify.iter().find_map(|key| {
-            jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok()
-        })?;
+        let claims =
+            self.verify.iter().find_map(|key| jsonwebtoken::decode::<Claims>(token, key, &self.validation).ok())?;
         let now = self.clock.now().micros() / domain::SECOND;
         (claims.claims.exp > now).then_some(claims.claims)
     }

@@ -26,10 +26,7 @@ impl<T: FromFields, S: Send + Sync> FromRequest<S> for Body<T> {
             let kind = kind.to_str().unwrap_or_default().to_ascii_lowercase();
             let kind = kind.split(';').next().unwrap_or_default().trim();
             if kind != "application/json" && !kind.ends_with("+json") && kind != "text/plain" {
-                return Err(Problem::new(
-                    StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                    "Content-Type must be application/json",
-                ));
+                return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json"));
             }
         }
         T::from_fields(&Fields::new(object(&bytes)?)).map(Self)

@@ -31,8 +31,8 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
             .await
             .map_err(|_| Problem::field("path", "The path is not valid UTF-8"))?;
         let (name, text) = params.iter().next().unwrap_or(("id", ""));
-        let id = number::whole(text)
-            .map_err(|_| Problem::field(name, format!("{name} in the path must be an integer")))?;
+        let id =
+            number::whole(text).map_err(|_| Problem::field(name, format!("{name} in the path must be an integer")))?;
         Ok(Self(id))
     }
 }
@@ -42,8 +42,8 @@ fn pairs(query: &str) -> Outcome<Map<String, Value>> {
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let name = decode(name).ok_or_else(|| Problem::field("query", "The query is not valid UTF-8"))?;
-        let value = decode(value)
-            .ok_or_else(|| Problem::field(&name, format!("{name} in the query is not valid UTF-8")))?;
+        let value =
+            decode(value).ok_or_else(|| Problem::field(&name, format!("{name} in the query is not valid UTF-8")))?;
         members.insert(name, Value::String(value));
     }
     Ok(members)

@@ -62,7 +62,10 @@ impl FromFields for Credentials {
 }
 
 fn required(fields: &Fields, name: &str) -> Outcome<String> {
-    fields.text(name)?.filter(|text| !text.is_empty()).ok_or_else(|| Problem::field(name, format!("{name} is required")))
+    fields
+        .text(name)?
+        .filter(|text| !text.is_empty())
+        .ok_or_else(|| Problem::field(name, format!("{name} is required")))
 }
 
 async fn register(
@@ -106,7 +109,10 @@ async fn register(
     }
     let username = new.username.trim().to_owned();
     if !(3..=100).contains(&username.chars().count()) || username.chars().any(char::is_control) {
-        return Err(Problem::field("username", "username must be 3 to 100 characters long, without control characters"));
+        return Err(Problem::field(
+            "username",
+            "username must be 3 to 100 characters long, without control characters",
+        ));
     }
     password::check(&new.password, &username)?;
     let password_hash = app.hasher.hash(net::source(origin.ip), new.password).await?;

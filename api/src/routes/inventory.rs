@@ -202,6 +202,7 @@ fn cents(cents: i64) -> Value {
 
 fn told(changed: &Value) -> String {
     let parts = changed.as_array().map(Vec::as_slice).unwrap_or_default().iter();
-    let parts: Vec<String> = parts.map(|c| format!("{} {} → {}", c["field"].as_str().unwrap_or_default(), c["old"], c["new"])).collect();
+    let parts: Vec<String> =
+        parts.map(|c| format!("{} {} → {}", c["field"].as_str().unwrap_or_default(), c["old"], c["new"])).collect();
     if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")).chars().take(500).collect() }
 }

@@ -6,9 +6,9 @@ mod inventory;
 mod orders;
 mod users;
 
+use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::MethodRouter;
-use axum::Router;
 
 use crate::state::AppState;
 use crate::{cors, gate, shell};

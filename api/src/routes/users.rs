@@ -51,9 +51,9 @@ impl FromFields for Members {
     fn from_fields(fields: &Fields) -> Outcome<Self> {
         let role = match fields.integer("role_id")? {
             None => None,
-            Some(id) => Some(
-                Role::from_id(id).ok_or_else(|| Problem::field("role_id", "role_id must be 1, 2, 3 or 4"))?,
-            ),
+            Some(id) => {
+                Some(Role::from_id(id).ok_or_else(|| Problem::field("role_id", "role_id must be 1, 2, 3 or 4"))?)
+            }
         };
         let given = |name: &str| -> Outcome<Option<Option<String>>> {
             let value = fields.words(name, 255)?;
@@ -130,11 +130,14 @@ async fn update(
     if own && role.is_some() {
         return Err(Problem::forbidden("You cannot change your own role").with_reason("own_role"));
     }
-    if !own && (!may_manage(caller.user.role, old.role) || role.is_some_and(|role| !may_manage(caller.user.role, role))) {
+    if !own && (!may_manage(caller.user.role, old.role) || role.is_some_and(|role| !may_manage(caller.user.role, role)))
+    {
         return Err(Problem::forbidden("You may not change users with this role.").with_reason("no_right"));
     }
     if !admin && (email.is_some() || full_name.is_some() || is_active.is_some()) {
-        return Err(Problem::forbidden("Only an Admin may change email, full_name and is_active.").with_reason("no_right"));
+        return Err(
+            Problem::forbidden("Only an Admin may change email, full_name and is_active.").with_reason("no_right")
+        );
     }
     let source = net::source(caller.origin.ip);
     let password_hash = match members.password {
@@ -165,7 +168,11 @@ async fn confirm(app: &AppState, caller: &Caller, current: Option<String>) -> Ou
         Some(current) => {
             let hash = Some(caller.user.password_hash.clone());
             let right = app.hasher.verify(net::source(caller.origin.ip), current, hash).await?;
-            if right { Ok(()) } else { Err(Problem::forbidden("The current password is wrong.").with_reason("bad_password")) }
+            if right {
+                Ok(())
+            } else {
+                Err(Problem::forbidden("The current password is wrong.").with_reason("bad_password"))
+            }
         }
         None if caller.origin.now.since(caller.session_started) < 15 * MINUTE => Ok(()),
         None => Err(again()),
@@ -198,7 +205,9 @@ fn described(
         changed.push("password");
         attributes.insert("password_changed".into(), true.into());
     }
-    for (name, given) in [("is_active", is_active.is_some()), ("email", email.is_some()), ("full_name", full_name.is_some())] {
+    for (name, given) in
+        [("is_active", is_active.is_some()), ("email", email.is_some()), ("full_name", full_name.is_some())]
+    {
         if given {
             changed.push(name);
         }
