@@ -1,0 +1,230 @@
+//! [`Timestamp`]: microseconds since 1970 in UTC, the only form of time in the product.
+
+use std::fmt;
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// One second in microseconds.
+pub const SECOND: i64 = 1_000_000;
+/// One minute in microseconds.
+pub const MINUTE: i64 = 60 * SECOND;
+/// One hour in microseconds.
+pub const HOUR: i64 = 60 * MINUTE;
+/// One day of 24 hours in microseconds.
+pub const DAY: i64 = 24 * HOUR;
+
+/// A moment, in microseconds since the epoch. Always within the years 0001–9999, so that it can be written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Timestamp(i64);
+
+/// 0001-01-01T00:00:00Z.
+const FIRST: i64 = -62_135_596_800 * SECOND;
+/// 9999-12-31T23:59:59.999999Z.
+const LAST: i64 = 253_402_300_800 * SECOND - 1;
+
+impl Timestamp {
+    /// The earliest moment.
+    pub const MIN: Self = Self(FIRST);
+    /// The latest moment.
+    pub const MAX: Self = Self(LAST);
+
+    /// A moment from microseconds since the epoch; beyond the years 0001–9999 the nearest that is within.
+    #[must_use]
+    pub const fn from_micros(micros: i64) -> Self {
+        if micros < FIRST {
+            Self(FIRST)
+        } else if micros > LAST {
+            Self(LAST)
+        } else {
+            Self(micros)
+        }
+    }
+
+    /// Microseconds since the epoch.
+    #[must_use]
+    pub const fn micros(self) -> i64 {
+        self.0
+    }
+
+    /// This moment and `micros` microseconds.
+    #[must_use]
+    pub const fn plus(self, micros: i64) -> Self {
+        Self::from_micros(self.0.saturating_add(micros))
+    }
+
+    /// Microseconds from `earlier` to this moment.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> i64 {
+        self.0 - earlier.0
+    }
+
+    /// Reads RFC 3339 with an offset. Digits beyond the microsecond are cut off; `None` where it is no such text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        fast(text).or_else(|| {
+            let time = DateTime::parse_from_rfc3339(text).ok()?;
+            within(time.timestamp().checked_mul(SECOND)? + i64::from(time.timestamp_subsec_micros().min(999_999)))
+        })
+    }
+
+    /// Reads what queries may hold: RFC 3339, `YYYY-MM-DDTHH:MM:SS` and `YYYY-MM-DD`, the last two in UTC.
+    #[must_use]
+    pub fn parse_lenient(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let naive = || {
+            let time = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f")
+                .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f"))
+                .ok()
+                .or_else(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0))?;
+            within(time.and_utc().timestamp_micros())
+        };
+        Self::parse(text).or_else(naive)
+    }
+
+    /// The moment for chrono, which knows calendars and zones.
+    #[must_use]
+    pub fn to_utc(self) -> DateTime<Utc> {
+        DateTime::from_timestamp_micros(self.0).unwrap_or_default()
+    }
+}
+
+fn within(micros: i64) -> Option<Timestamp> {
+    (FIRST..=LAST).contains(&micros).then_some(Timestamp(micros))
+}
+
+/// The form that nearly every record has, `2026-01-02T03:04:05[.digits](Z|±HH:MM)`, without a general parser: it is
+/// on the path of every event. `None` sends the text to the general parser.
+fn fast(text: &str) -> Option<Timestamp> {
+    let bytes = text.as_bytes();
+    let number = |from: usize, to: usize| -> Option<i64> {
+        bytes
+            .get(from..to)?
+            .iter()
+            .try_fold(0, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
+    };
+    let is = |at: usize, byte: u8| bytes.get(at) == Some(&byte);
+    if !(is(4, b'-') && is(7, b'-') && is(10, b'T') && is(13, b':') && is(16, b':')) {
+        return None;
+    }
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let length = *days.get(usize::try_from(month - 1).ok()?)?;
+    if year < 1 || day < 1 || day > length || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let mut at = 19;
+    let mut micros = 0;
+    if is(at, b'.') {
+        at += 1;
+        let start = at;
+        let mut unit = SECOND / 10;
+        while let Some(digit) = bytes.get(at).filter(|byte| byte.is_ascii_digit()) {
+            micros += i64::from(digit - b'0') * unit;
+            unit /= 10;
+            at += 1;
+        }
+        if at == start {
+            return None;
+        }
+    }
+    let offset = match bytes.get(at)? {
+        b'Z' if at + 1 == bytes.len() => 0,
+        sign @ (b'+' | b'-') if at + 6 == bytes.len() && is(at + 3, b':') => {
+            let (hours, minutes) = (number(at + 1, at + 3)?, number(at + 4, at + 6)?);
+            if hours > 23 || minutes > 59 {
+                return None;
+            }
+            (hours * 60 + minutes) * 60 * if *sign == b'-' { -1 } else { 1 }
+        }
+        _ => return None,
+    };
+    // Days since the epoch (Howard Hinnant, "chrono-compatible low-level date algorithms").
+    let shifted = if month <= 2 { year - 1 } else { year };
+    let era = shifted.div_euclid(400);
+    let year_of_era = shifted.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468;
+    within((((days * 24 + hour) * 60 + minute) * 60 + second - offset) * SECOND + micros)
+}
+
+impl fmt::Display for Timestamp {
+    /// RFC 3339 in UTC with `Z`, with as many decimals as are needed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let format = if self.0 % SECOND == 0 {
+            SecondsFormat::Secs
+        } else if self.0 % 1_000 == 0 {
+            SecondsFormat::Millis
+        } else {
+            SecondsFormat::Micros
+        };
+        f.write_str(&self.to_utc().to_rfc3339_opts(format, true))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl de::Visitor<'_> for Text {
+            type Value = Timestamp;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a time such as 2026-03-01T12:00:00Z")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Timestamp, E> {
+                Timestamp::parse(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_way_and_the_general_one_agree() {
+        for text in [
+            "2026-01-02T03:04:05Z",
+            "1969-12-31T23:59:59.999999Z",
+            "2024-02-29T00:00:00.1+05:30",
+            "2000-03-01T12:00:00-08:00",
+            "0001-01-01T00:00:00Z",
+            "9999-12-31T23:59:59.5Z",
+        ] {
+            let general = DateTime::parse_from_rfc3339(text).unwrap().timestamp_micros();
+            assert_eq!(fast(text).map(Timestamp::micros), Some(general), "{text}");
+        }
+        for text in ["2023-02-29T00:00:00Z", "2026-13-01T00:00:00Z", "2026-01-01T00:00:00", "2026-01-01T24:00:00Z", ""]
+        {
+            assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn digits_beyond_the_microsecond_are_cut_off() {
+        let text = "2026-01-02T03:04:05.1234569Z";
+        assert_eq!(Timestamp::parse(text).unwrap().to_string(), "2026-01-02T03:04:05.123456Z");
+    }
+
+    #[test]
+    fn queries_may_be_short() {
+        assert_eq!(Timestamp::parse_lenient("2026-01-02").unwrap().to_string(), "2026-01-02T00:00:00Z");
+        assert_eq!(Timestamp::parse_lenient("2026-01-02T03:04:05").unwrap().to_string(), "2026-01-02T03:04:05Z");
+        assert_eq!(Timestamp::parse_lenient("yesterday"), None);
+    }
+
+    #[test]
+    fn what_lies_beyond_the_calendar_is_held_at_its_edge() {
+        assert_eq!(Timestamp::from_micros(i64::MAX), Timestamp::MAX);
+        assert_eq!(Timestamp::MAX.plus(1).to_string(), "9999-12-31T23:59:59.999999Z");
+    }
+}

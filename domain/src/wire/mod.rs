@@ -1,0 +1,3 @@
+//! Untrusted bytes → activities.
+mod error;
+pub use error::WireError;
