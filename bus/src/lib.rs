@@ -1,1 +1,18 @@
-//! bus
+//! What those who work on the log share: reading it in batches, making activities of its records, waiting, backing off.
+//!
+//! | file | what |
+//! |---|---|
+//! | `reader` | [`Reader`]: batches of a log, from a position that moves only when their effects are stored |
+//! | `decode` | [`Record`]s: an [`Activity`](domain::Activity), or [`Poison`] with the reason |
+//! | `backoff` | [`Backoff`]: how long to wait before trying again |
+//!
+//! The log itself is whatever implements [`JournalRead`](domain::JournalRead): the store's journal on one machine. To
+//! add another log: implement that trait for one partition of it, position = offset, and hand it to [`Reader::new`].
+
+mod backoff;
+mod decode;
+mod reader;
+
+pub use backoff::Backoff;
+pub use decode::{Poison, Record};
+pub use reader::{Batch, Reader};
