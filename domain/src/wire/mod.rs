@@ -1,3 +1,48 @@
-//! Untrusted bytes → activities.
+//! Untrusted bytes → activities: wire schema v1.
+//!
+//! | file | what |
+//! |---|---|
+//! | `table` | the schema as data: members, their aliases in order, limits |
+//! | `read` | JSON → one slot for each known key and attributes, in one pass, borrowing where it can |
+//! | `value` | an attribute's value: as it came, with bounds |
+//! | `resolve` | slots → [`Incoming`]: which alias wins, what its type must be, what is kept besides |
+//! | `incoming` | [`Incoming`] → [`Activity`](crate::Activity), in a live system and in a backtest |
+//!
+//! This is on the path of every event. Known members never become a [`serde_json::Value`], and a record without
+//! nested objects costs no look-up of paths.
+
 mod error;
+mod incoming;
+mod read;
+mod resolve;
+mod table;
+mod value;
+
 pub use error::WireError;
+pub use incoming::{Incoming, MAX_AHEAD, late};
+pub use table::{
+    MAX_ACTION, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, MAX_DEPTH, MAX_DETAIL, MAX_NAME, MAX_RESOURCE, MAX_TEXT,
+};
+
+use serde_json::{Map, Value};
+
+/// Reads one JSON object. Of a key that stands twice, the last counts.
+///
+/// # Errors
+/// What is no JSON object, lacks `action`, or has a member of a wrong type or beyond its limit.
+pub fn parse(line: &[u8]) -> Result<Incoming, WireError> {
+    let slots = read::from_slice(line)?;
+    // Attributes are never longer written than they were read, so a short line needs no measuring.
+    resolve::resolve(slots, line.len() > MAX_ATTRIBUTE_BYTES)
+}
+
+/// The same from an object that has been parsed already.
+///
+/// # Errors
+/// As [`parse`].
+pub fn from_value(object: Map<String, Value>) -> Result<Incoming, WireError> {
+    resolve::resolve(read::from_map(object)?, true)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! JSON → one slot for each known key, and attributes, in one pass.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde_json::error::Category;
+use serde_json::{Map, Value};
+
+use super::WireError;
+use super::table::{KEYS, Key, begins_a_path};
+use super::value::{Bad, KeySeed, Raw, ValueSeed, inspect};
+
+/// A record, sorted.
+pub(super) struct Slots<'a> {
+    known: [Option<Raw<'a>>; KEYS],
+    /// What has no slot.
+    pub(super) attributes: Map<String, Value>,
+    /// Whether `attributes` has an object in which a member may be found by its path.
+    pub(super) nested: bool,
+}
+
+impl<'a> Slots<'a> {
+    fn new() -> Self {
+        Self { known: [const { None }; KEYS], attributes: Map::new(), nested: false }
+    }
+
+    /// Empties a slot.
+    pub(super) fn take(&mut self, key: Key) -> Option<Raw<'a>> {
+        self.known[key as usize].take()
+    }
+
+    fn put(&mut self, key: Key, raw: Option<Raw<'a>>) {
+        self.known[key as usize] = raw;
+    }
+
+    /// The last of a key counts, so a null takes back what stood before it.
+    fn put_attribute(&mut self, name: Cow<'_, str>, raw: Option<Raw<'a>>) {
+        let Some(raw) = raw else {
+            self.attributes.remove(name.as_ref());
+            return;
+        };
+        self.nested |= matches!(raw, Raw::Other(Value::Object(_))) && begins_a_path(&name);
+        self.attributes.insert(name.into_owned(), raw.into_value());
+    }
+
+    /// Objects under `user` and `user_agent` are ECS: no values of these members, but places to look for them.
+    fn unfold(&mut self) {
+        for key in [Key::User, Key::UserAgent] {
+            if let Some(Raw::Other(Value::Object(_))) = self.known[key as usize] {
+                let raw = self.take(key);
+                self.put_attribute(Cow::Borrowed(key.name()), raw);
+            }
+        }
+    }
+}
+
+pub(super) fn from_slice(line: &[u8]) -> Result<Slots<'_>, WireError> {
+    let mut refused = None;
+    let mut json = serde_json::Deserializer::from_slice(line);
+    let read = RecordSeed { refused: &mut refused }.deserialize(&mut json).and_then(|slots| json.end().map(|()| slots));
+    match (read, refused) {
+        (Ok(mut slots), _) => {
+            slots.unfold();
+            Ok(slots)
+        }
+        (Err(_), Some((field, bad))) => Err(WireError::new(field, bad.message())),
+        (Err(error), None) => Err(WireError::new("line", explain(&error))),
+    }
+}
+
+pub(super) fn from_map(object: Map<String, Value>) -> Result<Slots<'static>, WireError> {
+    let mut slots = Slots::new();
+    for (name, value) in object {
+        if name.contains('\0') {
+            return Err(WireError::new(printable(&name), Bad::Nul.message()));
+        }
+        inspect(&value, 0).map_err(|bad| WireError::new(name.as_str(), bad.message()))?;
+        let raw = match value {
+            Value::Null => None,
+            Value::String(text) => Some(Raw::Text(Cow::Owned(text))),
+            other => Some(Raw::Other(other)),
+        };
+        match Key::of(&name) {
+            Some(key) => slots.put(key, raw),
+            None => slots.put_attribute(Cow::Owned(name), raw),
+        }
+    }
+    slots.unfold();
+    Ok(slots)
+}
+
+/// Says where the JSON is wrong, and nothing of what it holds.
+fn explain(error: &serde_json::Error) -> String {
+    match error.classify() {
+        Category::Eof => "ends before its JSON object does; send one whole object a line".to_owned(),
+        Category::Data => "is not a JSON object; send one object a line".to_owned(),
+        Category::Syntax | Category::Io => {
+            format!("is not valid JSON at column {}; send one object a line", error.column())
+        }
+    }
+}
+
+fn printable(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(64).collect()
+}
+
+struct RecordSeed<'s> {
+    /// Which member holds what must not be.
+    refused: &'s mut Option<(String, Bad)>,
+}
+
+impl<'de> DeserializeSeed<'de> for RecordSeed<'_> {
+    type Value = Slots<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Slots<'de>, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for RecordSeed<'_> {
+    type Value = Slots<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Slots<'de>, A::Error> {
+        let mut slots = Slots::new();
+        let mut bad = None;
+        while let Some(name) = members.next_key_seed(KeySeed)? {
+            let key = Key::of(&name);
+            let read = members.next_value_seed(ValueSeed { depth: 0, bad: &mut bad });
+            // A borrowed name has no escapes, hence no NUL.
+            if matches!(&name, Cow::Owned(name) if name.contains('\0')) {
+                bad = Some(Bad::Nul);
+            }
+            if let Some(bad) = bad {
+                *self.refused = Some((printable(&name), bad));
+                return Err(de::Error::custom("refused"));
+            }
+            match key {
+                Some(key) => slots.put(key, read?),
+                None => slots.put_attribute(name, read?),
+            }
+        }
+        Ok(slots)
+    }
+}

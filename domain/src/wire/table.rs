@@ -1,0 +1,129 @@
+//! The schema as data. The order of a member's sources is the order in which they win.
+
+/// Most characters of `action`.
+pub const MAX_ACTION: usize = 64;
+/// Most characters of `user`, `session_id`, `role` and `country`.
+pub const MAX_NAME: usize = 255;
+/// Most characters of `reason` and `user_agent`.
+pub const MAX_TEXT: usize = 1_024;
+/// Most characters of `resource` and `page_url`.
+pub const MAX_RESOURCE: usize = 2_048;
+/// Most characters of `detail`.
+pub const MAX_DETAIL: usize = 8_192;
+/// Most attributes of an activity.
+pub const MAX_ATTRIBUTES: usize = 32;
+/// Most bytes of all attributes together, written as JSON.
+pub const MAX_ATTRIBUTE_BYTES: usize = 16 * 1_024;
+/// Most lists and objects inside each other. Far below what JSON readers bear, because what is stored is nested into
+/// other objects and has to be readable for all of them.
+pub const MAX_DEPTH: usize = 32;
+
+/// Where a member is looked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Source {
+    /// A key of the record, dots and all.
+    Key(Key),
+    /// A path through nested objects, its steps separated by dots.
+    Path(&'static str),
+}
+
+macro_rules! keys {
+    ($($key:ident = $name:literal),+ $(,)?) => {
+        /// A key that the schema knows, dotted aliases in their literal form included.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Key { $($key),+ }
+
+        /// How many there are.
+        pub(super) const KEYS: usize = [$($name),+].len();
+
+        impl Key {
+            /// The key of a name.
+            pub(super) fn of(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$key),)+ _ => None }
+            }
+
+            /// The name as it stands in a record.
+            pub(super) const fn name(self) -> &'static str {
+                match self { $(Self::$key => $name),+ }
+            }
+        }
+    };
+}
+
+keys! {
+    V = "v",
+    EventId = "event_id",
+    Id = "id",
+    OccurredAt = "occurred_at",
+    Ts = "ts",
+    Timestamp = "timestamp",
+    AtTimestamp = "@timestamp",
+    User = "user",
+    Username = "username",
+    UserName = "user.name",
+    ActorUserName = "actor.user.name",
+    UserId = "user_id",
+    SessionId = "session_id",
+    Session = "session",
+    Role = "role",
+    Records = "records",
+    Reason = "reason",
+    Action = "action",
+    ActionType = "action_type",
+    EventAction = "event.action",
+    Resource = "resource",
+    UrlPath = "url.path",
+    Outcome = "outcome",
+    EventOutcome = "event.outcome",
+    SourceIp = "source_ip",
+    Ip = "ip",
+    IpAddress = "ip_address",
+    SourceDotIp = "source.ip",
+    SrcEndpointIp = "src_endpoint.ip",
+    UserAgent = "user_agent",
+    UserAgentOriginal = "user_agent.original",
+    Country = "country",
+    GeoLocation = "geo_location",
+    SourceGeoCountry = "source.geo.country_iso_code",
+    LogType = "log_type",
+    Detail = "detail",
+    ActionDetail = "action_detail",
+    PageUrl = "page_url",
+    Attributes = "attributes",
+}
+
+use Source::{Key as K, Path as P};
+
+pub(super) const V: &[Source] = &[K(Key::V)];
+pub(super) const EVENT_ID: &[Source] = &[K(Key::EventId), K(Key::Id)];
+pub(super) const OCCURRED_AT: &[Source] = &[K(Key::OccurredAt), K(Key::Ts), K(Key::Timestamp), K(Key::AtTimestamp)];
+pub(super) const USER: &[Source] =
+    &[K(Key::User), K(Key::Username), K(Key::UserName), P("user.name"), K(Key::ActorUserName), P("actor.user.name")];
+pub(super) const USER_ID: &[Source] = &[K(Key::UserId)];
+pub(super) const SESSION_ID: &[Source] = &[K(Key::SessionId), K(Key::Session)];
+pub(super) const ROLE: &[Source] = &[K(Key::Role)];
+pub(super) const RECORDS: &[Source] = &[K(Key::Records)];
+pub(super) const REASON: &[Source] = &[K(Key::Reason)];
+pub(super) const ACTION: &[Source] = &[K(Key::Action), K(Key::ActionType), K(Key::EventAction), P("event.action")];
+pub(super) const RESOURCE: &[Source] = &[K(Key::Resource), K(Key::UrlPath), P("url.path")];
+pub(super) const OUTCOME: &[Source] = &[K(Key::Outcome), K(Key::EventOutcome), P("event.outcome")];
+pub(super) const SOURCE_IP: &[Source] = &[
+    K(Key::SourceIp),
+    K(Key::Ip),
+    K(Key::IpAddress),
+    K(Key::SourceDotIp),
+    P("source.ip"),
+    K(Key::SrcEndpointIp),
+    P("src_endpoint.ip"),
+];
+pub(super) const USER_AGENT: &[Source] = &[K(Key::UserAgent), K(Key::UserAgentOriginal), P("user_agent.original")];
+pub(super) const COUNTRY: &[Source] =
+    &[K(Key::Country), K(Key::GeoLocation), K(Key::SourceGeoCountry), P("source.geo.country_iso_code")];
+pub(super) const LOG_TYPE: &[Source] = &[K(Key::LogType)];
+pub(super) const DETAIL: &[Source] = &[K(Key::Detail), K(Key::ActionDetail)];
+pub(super) const PAGE_URL: &[Source] = &[K(Key::PageUrl)];
+
+/// First members of the paths above: only a record that has an object under one of them has paths to look at.
+pub(super) fn begins_a_path(name: &str) -> bool {
+    matches!(name, "user" | "user_agent" | "source" | "event" | "url" | "actor" | "src_endpoint")
+}
