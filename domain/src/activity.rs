@@ -173,14 +173,10 @@ impl Activity {
     /// The stored and published form: wire schema v1 with the provenance beside it and `attributes` as an object.
     #[must_use]
     pub fn to_json(&self) -> String {
-        #[derive(Serialize)]
-        struct Versioned<'a> {
-            v: u8,
-            #[serde(flatten)]
-            activity: &'a Activity,
-        }
-        serde_json::to_string(&Versioned { v: 1, activity: self })
-            .unwrap_or_else(|error| unreachable!("an activity has string keys only: {error}"))
+        let members = serde_json::to_string(self)
+            .unwrap_or_else(|error| unreachable!("an activity has string keys only: {error}"));
+        // An activity always has members, so its version goes before them, without a wrapper to serialize through.
+        format!("{{\"v\":1,{}", &members[1..])
     }
 
     /// Reads back what [`to_json`](Self::to_json) wrote: the trusted form of our own journal.
@@ -191,15 +187,79 @@ impl Activity {
         serde_json::from_str(text).map_err(|error| WireError::new("activity", error.to_string()))
     }
 
-    /// The key by which a topic is partitioned: one user's activities keep their order.
+    /// The key by which a topic is partitioned, so that one user's activities keep their order: the canonical user
+    /// name, else the session, else the address, else the event's own id. An empty text is no key.
     #[must_use]
     pub fn partition_key(&self) -> String {
-        match (&self.user, self.source_ip, &self.session_id) {
-            (Some(user), _, _) => username_key(user),
-            (None, Some(ip), _) => ip.to_string(),
-            (None, None, Some(session)) => session.clone(),
-            (None, None, None) => self.action.clone(),
+        let user = self.user.as_deref().map(username_key).filter(|key| !key.is_empty());
+        let session = || self.session_id.clone().filter(|session| !session.is_empty());
+        let address = || self.source_ip.map(|address| address.to_string());
+        user.or_else(session).or_else(address).unwrap_or_else(|| self.event_id.to_string())
+    }
+
+    /// Whether both report the same: a repetition is harmless, while one id with two contents is a conflict.
+    /// What we added at receipt does not count, nor a time that we gave because the report had none of its own.
+    #[must_use]
+    pub fn same_content(&self, other: &Self) -> bool {
+        // Destructured, so that a new member has to be put on one side or the other.
+        let Self {
+            event_id,
+            occurred_at: _,
+            user,
+            user_id,
+            session_id,
+            role,
+            records,
+            reason,
+            action,
+            resource,
+            outcome,
+            source_ip,
+            user_agent,
+            country,
+            log_type,
+            detail,
+            page_url,
+            attributes: _,
+            received_at: _,
+            origin: _,
+            known_user: _,
+            late: _,
+            clock_skew: _,
+            request_id: _,
+        } = self;
+        *event_id == other.event_id
+            && *user == other.user
+            && *user_id == other.user_id
+            && *session_id == other.session_id
+            && *role == other.role
+            && *records == other.records
+            && *reason == other.reason
+            && *action == other.action
+            && *resource == other.resource
+            && *outcome == other.outcome
+            && *source_ip == other.source_ip
+            && *user_agent == other.user_agent
+            && *country == other.country
+            && *log_type == other.log_type
+            && *detail == other.detail
+            && *page_url == other.page_url
+            && self.reported_time() == other.reported_time()
+            && self.reported_attributes().eq(other.reported_attributes())
+    }
+
+    /// The time that the report gave, before a skewed clock was corrected; `None` where it gave none.
+    fn reported_time(&self) -> Option<Timestamp> {
+        if self.clock_skew {
+            self.attributes.get("occurred_at").and_then(Value::as_str).and_then(Timestamp::parse)
+        } else {
+            Some(self.occurred_at).filter(|time| *time != self.received_at)
         }
+    }
+
+    fn reported_attributes(&self) -> impl Iterator<Item = (&String, &Value)> {
+        // Where the clock was wrong, this one is ours: it keeps the reported time.
+        self.attributes.iter().filter(|(name, _)| !(self.clock_skew && name.as_str() == "occurred_at"))
     }
 }
 
@@ -222,5 +282,52 @@ mod tests {
         assert!(text.starts_with(r#"{"v":1,"event_id":"00000000-0000-0000-0000-000000000007""#), "{text}");
         assert_eq!(Activity::from_json(&text).expect("valid"), activity);
         assert_eq!(activity.partition_key(), "ada");
+    }
+
+    #[test]
+    fn the_partition_key_is_the_first_of_user_session_address_and_id() {
+        let mut activity = Activity::new(Uuid::from_u128(7), "View", Timestamp::default());
+        assert_eq!(activity.partition_key(), "00000000-0000-0000-0000-000000000007");
+        activity.source_ip = Some("192.0.2.1".parse().expect("valid"));
+        assert_eq!(activity.partition_key(), "192.0.2.1");
+        activity.session_id = Some("s".into());
+        assert_eq!(activity.partition_key(), "s");
+        activity.user = Some("  ".into());
+        assert_eq!(activity.partition_key(), "s");
+        activity.user = Some(" ＡＤＡ ".into());
+        assert_eq!(activity.partition_key(), "ada");
+    }
+
+    #[test]
+    fn a_repetition_has_the_same_content_whenever_and_through_whomever_it_comes() {
+        let at = |text| Timestamp::parse(text).expect("valid");
+        let send = |line: &str, when| {
+            let incoming = crate::wire::parse(line.as_bytes()).expect("valid");
+            incoming.into_activity(at(when), Uuid::from_u128(1), "ingest:fw")
+        };
+        let (first, again) = ("2026-01-01T00:00:00Z", "2026-01-01T00:03:00Z");
+        for line in [
+            r#"{"action":"View","user":"a","x":1}"#,
+            r#"{"action":"View","ts":"2025-12-31T00:00:00Z"}"#,
+            // Ahead of the first receipt by more than a clock may be, of the second by less.
+            r#"{"action":"View","ts":"2026-01-01T00:04:00Z"}"#,
+            r#"{"action":"View","ts":"2027-01-01T00:00:00Z"}"#,
+        ] {
+            let mut second = send(line, again);
+            second.late = true;
+            second.known_user = true;
+            second.request_id = Some("r".into());
+            second.origin = "ingest:other".into();
+            assert!(send(line, first).same_content(&second), "{line}");
+        }
+        let view = send(r#"{"action":"View","user":"a","x":1}"#, first);
+        for other in [
+            r#"{"action":"View","user":"b","x":1}"#,
+            r#"{"action":"View","user":"a","x":2}"#,
+            r#"{"action":"View","user":"a"}"#,
+            r#"{"action":"View","user":"a","x":1,"ts":"2025-12-31T00:00:00Z"}"#,
+        ] {
+            assert!(!view.same_content(&send(other, first)), "{other}");
+        }
     }
 }

@@ -21,7 +21,7 @@ pub enum AlertState {
     Retracted,
     /// An event that came late joined its episode to another.
     Merged,
-    /// Another run of the engine found something else in its place.
+    /// Its rule is no longer loaded in the revision that found it; the new one starts over.
     Superseded,
 }
 
@@ -55,7 +55,8 @@ pub struct Escalation {
 /// an object over REST.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Alert {
-    /// Derived from rule, key and the event that opened the episode: the same in every run.
+    /// UUIDv5 of rule, rule revision, key and the event that crossed when the alert was first seen: a replay of the same
+    /// log writes the same rows. Later events may move the crossing, never the id.
     pub alert_id: Uuid,
     /// Time of the event that crossed the threshold.
     pub at: Timestamp,

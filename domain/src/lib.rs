@@ -6,6 +6,7 @@
 //! | [`wire`] | untrusted bytes → [`Activity`]: aliases, limits, errors that name the field |
 //! | `alert` | [`Alert`], its [`AlertState`] and [`Escalation`]s |
 //! | `severity` | [`Severity`] of an alert, [`risk_level`] of a user |
+//! | [`risk`] | the risk of a user as a function of alerts and time |
 //! | `role` | [`Role`] |
 //! | `journal` | [`JournalRead`]: the ordered log that the workers read |
 //! | `clock`, `time`, `ids`, `name` | the only clock, [`Timestamp`], ids, canonical user names |
@@ -18,6 +19,7 @@ mod clock;
 pub mod ids;
 mod journal;
 mod name;
+pub mod risk;
 mod role;
 mod severity;
 mod time;

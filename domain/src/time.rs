@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// One second in microseconds.
@@ -151,17 +151,47 @@ fn fast(text: &str) -> Option<Timestamp> {
 }
 
 impl fmt::Display for Timestamp {
-    /// RFC 3339 in UTC with `Z`, with as many decimals as are needed.
+    /// RFC 3339 in UTC with `Z`, with as many decimals as are needed: none, three or six.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let format = if self.0 % SECOND == 0 {
-            SecondsFormat::Secs
-        } else if self.0 % 1_000 == 0 {
-            SecondsFormat::Millis
-        } else {
-            SecondsFormat::Micros
+        // By hand because every event is written with two of them.
+        let (days, in_day) = (self.0.div_euclid(DAY), self.0.rem_euclid(DAY));
+        let (year, month, day) = civil(days);
+        let second = in_day / SECOND;
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        let mut put = |at: usize, width: usize, mut number: i64| {
+            for digit in text[at..at + width].iter_mut().rev() {
+                *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
+                number /= 10;
+            }
         };
-        f.write_str(&self.to_utc().to_rfc3339_opts(format, true))
+        put(0, 4, year);
+        put(5, 2, month);
+        put(8, 2, day);
+        put(11, 2, second / 3_600);
+        put(14, 2, second / 60 % 60);
+        put(17, 2, second % 60);
+        put(20, 6, in_day % SECOND);
+        let length = match in_day {
+            _ if in_day % SECOND == 0 => 19,
+            _ if in_day % 1_000 == 0 => 23,
+            _ => 26,
+        };
+        text[length] = b'Z';
+        f.write_str(std::str::from_utf8(&text[..=length]).map_err(|_| fmt::Error)?)
     }
+}
+
+/// Year, month and day of a day since the epoch (Howard Hinnant, "chrono-compatible low-level date algorithms").
+const fn civil(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year_of_era + era * 400;
+    (if month <= 2 { year + 1 } else { year }, month, day)
 }
 
 impl Serialize for Timestamp {
@@ -226,5 +256,27 @@ mod tests {
     fn what_lies_beyond_the_calendar_is_held_at_its_edge() {
         assert_eq!(Timestamp::from_micros(i64::MAX), Timestamp::MAX);
         assert_eq!(Timestamp::MAX.plus(1).to_string(), "9999-12-31T23:59:59.999999Z");
+    }
+
+    #[test]
+    fn what_is_written_is_what_the_calendar_says() {
+        // Every 37 days and an odd rest, from the first year to the last.
+        let mut at = FIRST;
+        while at <= LAST {
+            let written = Timestamp(at).to_string();
+            let calendar =
+                DateTime::from_timestamp_micros(at).unwrap().to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+            assert_eq!(Timestamp::parse(&written), Some(Timestamp(at)), "{written}");
+            assert_eq!(written.trim_end_matches(['Z', '0', '.']), calendar.trim_end_matches(['Z', '0', '.']));
+            at += 37 * DAY + 12_345_678_901;
+        }
+        for (micros, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (-1, "1969-12-31T23:59:59.999999Z"),
+            (1_000, "1970-01-01T00:00:00.001Z"),
+            (10, "1970-01-01T00:00:00.000010Z"),
+        ] {
+            assert_eq!(Timestamp(micros).to_string(), text);
+        }
     }
 }

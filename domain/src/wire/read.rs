@@ -57,10 +57,12 @@ impl<'a> Slots<'a> {
 
 pub(super) fn from_slice(line: &[u8]) -> Result<Slots<'_>, WireError> {
     let mut refused = None;
+    let mut slots = Slots::new();
     let mut json = serde_json::Deserializer::from_slice(line);
-    let read = RecordSeed { refused: &mut refused }.deserialize(&mut json).and_then(|slots| json.end().map(|()| slots));
+    let seed = RecordSeed { slots: &mut slots, refused: &mut refused };
+    let read = seed.deserialize(&mut json).and_then(|()| json.end());
     match (read, refused) {
-        (Ok(mut slots), _) => {
+        (Ok(()), _) => {
             slots.unfold();
             Ok(slots)
         }
@@ -105,28 +107,29 @@ fn printable(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(64).collect()
 }
 
-struct RecordSeed<'s> {
+struct RecordSeed<'s, 'de> {
+    /// Filled in place: they are a kilobyte.
+    slots: &'s mut Slots<'de>,
     /// Which member holds what must not be.
     refused: &'s mut Option<(String, Bad)>,
 }
 
-impl<'de> DeserializeSeed<'de> for RecordSeed<'_> {
-    type Value = Slots<'de>;
+impl<'de> DeserializeSeed<'de> for RecordSeed<'_, 'de> {
+    type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Slots<'de>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
-impl<'de> Visitor<'de> for RecordSeed<'_> {
-    type Value = Slots<'de>;
+impl<'de> Visitor<'de> for RecordSeed<'_, 'de> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Slots<'de>, A::Error> {
-        let mut slots = Slots::new();
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
         let mut bad = None;
         while let Some(name) = members.next_key_seed(KeySeed)? {
             let key = Key::of(&name);
@@ -140,10 +143,10 @@ impl<'de> Visitor<'de> for RecordSeed<'_> {
                 return Err(de::Error::custom("refused"));
             }
             match key {
-                Some(key) => slots.put(key, read?),
-                None => slots.put_attribute(name, read?),
+                Some(key) => self.slots.put(key, read?),
+                None => self.slots.put_attribute(name, read?),
             }
         }
-        Ok(slots)
+        Ok(())
     }
 }

@@ -34,21 +34,50 @@ macro_rules! keys {
         pub(super) enum Key { $($key),+ }
 
         /// How many there are.
-        pub(super) const KEYS: usize = [$($name),+].len();
+        pub(super) const KEYS: usize = NAMES.len();
 
-        impl Key {
-            /// The key of a name.
-            pub(super) fn of(name: &str) -> Option<Self> {
-                match name { $($name => Some(Self::$key),)+ _ => None }
-            }
-
-            /// The name as it stands in a record.
-            pub(super) const fn name(self) -> &'static str {
-                match self { $(Self::$key => $name),+ }
-            }
-        }
+        const NAMES: &[&str] = &[$($name),+];
+        const ALL: &[Key] = &[$(Key::$key),+];
     };
 }
+
+impl Key {
+    /// The key of a name. Every key of every record is asked for, so it is one look into a small table.
+    pub(super) fn of(name: &str) -> Option<Self> {
+        let bucket = BUCKETS[hash(name.as_bytes())];
+        bucket.into_iter().map(usize::from).find(|at| NAMES.get(*at) == Some(&name)).map(|at| ALL[at])
+    }
+
+    /// The name as it stands in a record.
+    pub(super) const fn name(self) -> &'static str {
+        NAMES[self as usize]
+    }
+}
+
+/// Spreads the names so that no more than two share a bucket; the multipliers were found by trying.
+const fn hash(name: &[u8]) -> usize {
+    if name.is_empty() {
+        return 0;
+    }
+    let (first, inner) = (name[0] as usize, name[name.len() * 2 / 3] as usize);
+    (name.len() * 35 + first * 146 + inner * 217) % 256
+}
+
+const EMPTY: u8 = u8::MAX;
+
+/// Which keys have which hash; made by the compiler, which refuses a key that would be a third in its bucket.
+static BUCKETS: [[u8; 2]; 256] = {
+    let mut buckets = [[EMPTY; 2]; 256];
+    let mut at = 0;
+    while at < KEYS {
+        let bucket = &mut buckets[hash(NAMES[at].as_bytes())];
+        let free = if bucket[0] == EMPTY { 0 } else { 1 };
+        assert!(bucket[free] == EMPTY, "three keys in one bucket: choose other multipliers");
+        bucket[free] = at as u8;
+        at += 1;
+    }
+    buckets
+};
 
 keys! {
     V = "v",
