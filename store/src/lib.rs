@@ -1,1 +1,121 @@
-//! store
+//! Everything that is kept: SQL on SQLite (one file, embedded) and on MariaDB/MySQL. The only user of sqlx.
+//!
+//! | file | what |
+//! |---|---|
+//! | `db` | the two engines; **how to write a read and a unit of work for both** |
+//! | `sql` | how statement texts are declared, repeated and checked |
+//! | `writer`, `mysql` | transactions: SQLite's one writer with group commit; MySQL's pool with retry |
+//! | `cache` | hot rows in memory, exact because this process is the one writer |
+//! | `open`, `schema` | opening, checks at the start; migrations and what they are compatible with |
+//! | `journal` | the ordered log: appends, [`JournalRead`](domain::JournalRead), trimming |
+//! | `users`, `sessions_auth`, `login_attempts`, `api_keys` | who may come in |
+//! | `items`, `orders` | the inventory |
+//! | `settings`, `idempotency` | values kept by name; answers kept for repeated requests |
+//!
+//! To add a resource: its table in a new pair of migrations (`migrations/sqlite`, `migrations/mysql`, twins), its file
+//! here with its texts in `statements!` and its name in the list of `schema::tests`, its calls in the conformance suite.
+
+mod api_keys;
+mod cache;
+mod db;
+mod error;
+mod idempotency;
+mod items;
+mod journal;
+mod login_attempts;
+mod mysql;
+mod open;
+mod orders;
+mod schema;
+mod sessions_auth;
+mod settings;
+mod sql;
+mod users;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
+use domain::SharedClock;
+use tokio::sync::watch;
+
+pub use api_keys::{ApiKey, NewApiKey};
+pub use error::{BoxedCause, Error, Result};
+pub use idempotency::{Begun, StoredAnswer};
+pub use items::{ItemChange, ItemList, ItemRow, NewItem};
+pub use journal::{Appended, JournalStatus};
+pub use login_attempts::Attempts;
+pub use orders::{OrderError, OrderRow};
+pub use schema::SchemaState;
+pub use sessions_auth::LiveSession;
+pub use users::{NewUser, UserChange, UserRow};
+
+use cache::Caches;
+use db::{Db, Effects};
+use writer::Unit;
+
+/// The database. Cheap to clone; every method is one whole transaction, or one statement that reads.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    db: Db,
+    shared: Arc<Shared>,
+    /// When [`Store::tidy`] last ran by itself.
+    tidied: AtomicI64,
+}
+
+/// What the store shares with the task that writes.
+pub(crate) struct Shared {
+    pub(crate) clock: SharedClock,
+    pub(crate) caches: Caches,
+    /// The highest journal position that is committed.
+    tail: watch::Sender<i64>,
+}
+
+impl Shared {
+    pub(crate) fn new(clock: SharedClock, caches: Caches) -> Arc<Self> {
+        Arc::new(Self { clock, caches, tail: watch::Sender::new(0) })
+    }
+
+    /// What follows a commit, before anybody is answered.
+    pub(crate) fn committed(&self, effects: &Effects) {
+        self.caches.invalidate(&effects.touched);
+        if effects.last_seq > 0 {
+            self.tail.send_if_modified(|last| {
+                let later = effects.last_seq > *last;
+                *last = effects.last_seq.max(*last);
+                later
+            });
+        }
+    }
+}
+
+impl Store {
+    pub(crate) fn db(&self) -> &Db {
+        &self.0.db
+    }
+
+    pub(crate) fn caches(&self) -> &Caches {
+        &self.0.shared.caches
+    }
+
+    pub(crate) fn clock(&self) -> &SharedClock {
+        &self.0.shared.clock
+    }
+
+    pub(crate) fn tail(&self) -> watch::Receiver<i64> {
+        self.0.shared.tail.subscribe()
+    }
+
+    /// Runs a unit of work in a transaction (see `db`).
+    ///
+    /// # Errors
+    /// The unit's own, or the transaction's.
+    pub(crate) async fn write<T: Send + 'static>(&self, unit: impl Unit<T>) -> Result<T> {
+        match self.db() {
+            Db::Sqlite { writer, .. } => writer.run(unit).await,
+            Db::MySql { pool, .. } => mysql::run(pool, &self.0.shared, unit).await,
+        }
+    }
+}

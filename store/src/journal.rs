@@ -1,0 +1,297 @@
+//! The journal: every activity, and every change of an alert, in the order of commits.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use domain::{Activity, JournalError, JournalRead, JournalRecord, Timestamp, Topic};
+use sqlx::SqliteConnection;
+use uuid::Uuid;
+
+use crate::db::{Db, Tx, changed, in_db, in_tx};
+use crate::sql::{Repeated, chunks, id_bytes, statements};
+use crate::{Error, Result, Store};
+
+statements! {
+    LAST = "SELECT COALESCE(MAX(seq), 0) FROM journal";
+    SPAN = "SELECT COALESCE(MIN(seq), 0), COALESCE(MAX(seq), 0) FROM journal";
+    COUNT = "SELECT COUNT(*) FROM journal";
+    READ = "SELECT seq, topic, payload, appended_at FROM journal WHERE seq > ? ORDER BY seq LIMIT ?";
+    FIRST = "SELECT MIN(seq) FROM journal WHERE seq <= ?";
+    TRIM = "DELETE FROM journal WHERE seq >= ? AND seq <= ?";
+}
+
+static INSERT: LazyLock<Repeated> = LazyLock::new(|| {
+    Repeated::new("INSERT INTO journal (topic, event_id, payload, appended_at) VALUES ", "(?,?,?,?)", "")
+});
+static IN_JOURNAL: LazyLock<Repeated> =
+    LazyLock::new(|| Repeated::new("SELECT event_id, payload FROM journal WHERE event_id IN (", "?", ")"));
+static IN_LOGS: LazyLock<Repeated> =
+    LazyLock::new(|| Repeated::new("SELECT event_id, payload FROM user_logs WHERE event_id IN (", "?", ")"));
+static DELETE: LazyLock<Repeated> = LazyLock::new(|| Repeated::new("DELETE FROM journal WHERE seq IN (", "?", ")"));
+
+/// Rows that one transaction of `trim_journal` deletes, so that others get their turn between.
+const TRIM_ROWS: i64 = 2_000;
+
+/// A row to be appended.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    topic: Topic,
+    /// Unique among the rows; alerts, which come in revisions, have none.
+    event_id: Option<Vec<u8>>,
+    payload: String,
+}
+
+impl Entry {
+    fn activity(activity: &Activity) -> Self {
+        Self { topic: Topic::Activity, event_id: Some(id_bytes(activity.event_id)), payload: activity.to_json() }
+    }
+}
+
+/// What became of a posted activity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appended {
+    /// It is in the journal now.
+    New,
+    /// It had come before, with the same content.
+    Duplicate,
+    /// Another one with its id had come before and stands.
+    Conflict,
+}
+
+/// How much the journal holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JournalStatus {
+    /// Rows that nobody has removed yet.
+    pub rows: i64,
+    /// Position of the newest row, 0 while there has been none.
+    pub last_seq: i64,
+}
+
+macro_rules! bound {
+    ($rows:expr, $count:expr, $now:expr) => {
+        $rows.fold(sqlx::query(INSERT.of($count)), |query, entry| {
+            query.bind(entry.topic.as_str()).bind(entry.event_id.as_deref()).bind(&*entry.payload).bind($now.micros())
+        })
+    };
+}
+
+/// Inserts exactly `count` rows, one of the fixed sizes; returns the position of the last.
+pub(crate) async fn insert_sqlite(
+    connection: &mut SqliteConnection,
+    rows: impl Iterator<Item = &Entry>,
+    count: usize,
+    now: Timestamp,
+) -> Result<i64> {
+    Ok(bound!(rows, count, now).execute(connection).await?.last_insert_rowid())
+}
+
+/// Inserts rows in a transaction.
+pub(crate) async fn insert_entries(tx: &mut Tx, entries: &[Entry]) -> Result<()> {
+    let now = tx.now;
+    for piece in chunks(entries) {
+        let last = match &mut tx.conn {
+            crate::db::Conn::Sqlite(connection) => insert_sqlite(connection, piece.iter(), piece.len(), now).await?,
+            crate::db::Conn::MySql(transaction) => {
+                // MySQL names the first id of the statement; the readers there do not go by it.
+                let done = bound!(piece.iter(), piece.len(), now).execute(&mut **transaction).await?;
+                i64::try_from(done.last_insert_id()).unwrap_or(i64::MAX)
+            }
+        };
+        tx.effects.last_seq = tx.effects.last_seq.max(last);
+    }
+    Ok(())
+}
+
+/// The newest position, 0 for none; also before the table exists.
+pub(crate) async fn last_seq_sqlite(connection: &mut SqliteConnection) -> Result<i64> {
+    match sqlx::query_scalar(LAST).fetch_one(connection).await {
+        Ok(last) => Ok(last),
+        Err(sqlx::Error::Database(error)) if error.message().contains("no such table") => Ok(0),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Tx {
+    /// Writes an activity into the journal, in this transaction.
+    ///
+    /// # Errors
+    /// `Duplicate` where its id is there already.
+    pub(crate) async fn append(&mut self, activity: &Activity) -> Result<()> {
+        insert_entries(self, &[Entry::activity(activity)]).await
+    }
+
+    /// Writes a revision of an alert (its JSON) into the journal, in this transaction.
+    ///
+    /// # Errors
+    /// The insert failed.
+    pub(crate) async fn append_alert(&mut self, payload: String) -> Result<()> {
+        insert_entries(self, &[Entry { topic: Topic::Alerts, event_id: None, payload }]).await
+    }
+}
+
+impl Store {
+    /// Appends an activity of our own, with an id made for it. Concurrent calls share one insert and one commit; the
+    /// call returns after that commit.
+    ///
+    /// # Errors
+    /// `Overloaded`, `DiskFull`: nothing was done. `Duplicate`: the id was not a new one.
+    pub async fn append(&self, activity: Activity) -> Result<()> {
+        let entry = Entry::activity(&activity);
+        match self.db() {
+            Db::Sqlite { writer, .. } => writer.append(entry).await,
+            Db::MySql { writer, .. } => writer.append(entry).await,
+        }
+    }
+
+    /// Appends activities that others posted: each id once, also if it was posted before or comes twice in the list.
+    /// One transaction for all. The answers stand in the order of the list.
+    ///
+    /// # Errors
+    /// Nothing of the list was appended.
+    pub async fn append_posted(&self, activities: Vec<Activity>) -> Result<Vec<Appended>> {
+        let activities = Arc::new(activities);
+        for _ in 0..5 {
+            let posted = Arc::clone(&activities);
+            let answer = self
+                .write(move |tx| {
+                    let posted = Arc::clone(&posted);
+                    Box::pin(async move { append_new(tx, &posted).await })
+                })
+                .await;
+            match answer {
+                // Another transaction brought one of the ids between the look-up and the insert: look again.
+                Err(Error::Duplicate) => {}
+                other => return other,
+            }
+        }
+        Err(Error::Overloaded)
+    }
+
+    /// How much the journal holds.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn journal_status(&self) -> Result<JournalStatus> {
+        let (first, last_seq): (i64, i64) = in_db!(self.db(), db => sqlx::query_as(SPAN).fetch_one(db).await?);
+        let rows = match self.db() {
+            _ if last_seq == 0 => 0,
+            // Here the positions have no holes: rows are removed from the front only.
+            Db::Sqlite { .. } => last_seq - first + 1,
+            Db::MySql { pool, .. } => sqlx::query_scalar(COUNT).fetch_one(pool).await?,
+        };
+        Ok(JournalStatus { rows, last_seq })
+    }
+
+    /// Removes the rows up to and with `up_to_seq`, which all readers have worked on. Returns how many.
+    ///
+    /// # Errors
+    /// Some rows may be left; trimming again goes on.
+    pub async fn trim_journal(&self, up_to_seq: i64) -> Result<u64> {
+        let mut removed = 0;
+        loop {
+            let first: Option<i64> =
+                in_db!(self.db(), db => sqlx::query_scalar(FIRST).bind(up_to_seq).fetch_one(db).await?);
+            let Some(first) = first else { return Ok(removed) };
+            let last = up_to_seq.min(first.saturating_add(TRIM_ROWS - 1));
+            removed += self
+                .write(move |tx| Box::pin(async move { Ok(changed!(tx, sqlx::query(TRIM).bind(first).bind(last))) }))
+                .await?;
+        }
+    }
+
+    /// Rows after `after` for the relay, in order of their positions. On MySQL a lower position can be committed
+    /// later: whoever reads there keeps looking below what it has seen.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn journal_page(&self, after: i64, limit: usize) -> Result<Vec<JournalRecord>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows: Vec<(i64, String, String, i64)> =
+            in_db!(self.db(), db => sqlx::query_as(READ).bind(after).bind(limit).fetch_all(db).await?);
+        rows.into_iter()
+            .map(|(seq, topic, payload, at)| {
+                let topic = Topic::from_name(&topic)
+                    .ok_or_else(|| Error::fault(format!("journal row {seq} has an unknown topic")))?;
+                Ok(JournalRecord { seq, topic, payload, appended_at: Timestamp::from_micros(at) })
+            })
+            .collect()
+    }
+
+    /// Removes the rows at exactly these positions: what the relay has had confirmed.
+    ///
+    /// # Errors
+    /// None of them was removed.
+    pub async fn journal_delete(&self, seqs: Vec<i64>) -> Result<()> {
+        let seqs = Arc::new(seqs);
+        self.write(move |tx| {
+            let seqs = Arc::clone(&seqs);
+            Box::pin(async move {
+                for piece in chunks(&seqs) {
+                    changed!(tx, piece.iter().fold(sqlx::query(DELETE.of(piece.len())), |query, seq| query.bind(*seq)));
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+}
+
+/// Looks up which ids are known, appends the others.
+async fn append_new(tx: &mut Tx, posted: &[Activity]) -> Result<Vec<Appended>> {
+    let mut known = HashMap::new();
+    let ids: Vec<Vec<u8>> = posted.iter().map(|activity| id_bytes(activity.event_id)).collect();
+    for piece in chunks(&ids) {
+        // The journal first: what ingest moves meanwhile is then found in the logs.
+        for texts in [&IN_JOURNAL, &IN_LOGS] {
+            let rows: Vec<(Vec<u8>, String)> = in_tx!(tx, c => {
+                let query = sqlx::query_as(texts.of(piece.len()));
+                piece.iter().fold(query, |query, id| query.bind(&**id)).fetch_all(&mut *c).await?
+            });
+            for (id, payload) in rows {
+                let id = Uuid::from_slice(&id).map_err(|error| Error::Fault(error.into()))?;
+                known.entry(id).or_insert(Known::Stored(payload));
+            }
+        }
+    }
+    let (mut answers, mut entries) = (Vec::with_capacity(posted.len()), Vec::new());
+    for (at, activity) in posted.iter().enumerate() {
+        let same = match known.get(&activity.event_id) {
+            None => {
+                known.insert(activity.event_id, Known::Here(at));
+                entries.push(Entry::activity(activity));
+                answers.push(Appended::New);
+                continue;
+            }
+            Some(Known::Here(first)) => activity.same_content(&posted[*first]),
+            Some(Known::Stored(payload)) => {
+                let stored = Activity::from_json(payload).map_err(|error| Error::Fault(error.into()))?;
+                activity.same_content(&stored)
+            }
+        };
+        answers.push(if same { Appended::Duplicate } else { Appended::Conflict });
+    }
+    insert_entries(tx, &entries).await?;
+    Ok(answers)
+}
+
+enum Known {
+    /// Payload of the row that was there.
+    Stored(String),
+    /// Position in the list of the one that came first.
+    Here(usize),
+}
+
+impl JournalRead for Store {
+    async fn read_after(&self, after: i64, limit: usize) -> std::result::Result<Vec<JournalRecord>, JournalError> {
+        if let Db::MySql { .. } = self.db() {
+            return Err(JournalError("on MySQL positions are not in the order of commits; the relay reads it".into()));
+        }
+        self.journal_page(after, limit).await.map_err(|error| JournalError(error.to_string()))
+    }
+
+    async fn wait(&self, after: i64) {
+        let mut tail = self.tail();
+        // The sender lives as long as this store does.
+        drop(tail.wait_for(|last| *last > after).await);
+    }
+}

@@ -1,0 +1,149 @@
+//! The schema: migrations that the binary carries, and whether database and binary go together.
+//!
+//! A migration only adds (expand); what it makes useless is removed by a later one (contract), which raises
+//! `schema_compat.min_compatible` to the version from which programs no longer need it. So a program may meet a newer
+//! schema and still work; it refuses one that says it is too old.
+
+use std::fmt;
+
+use sqlx::migrate::{MigrateError, Migrator};
+
+use crate::db::{Db, in_db};
+use crate::sql::statements;
+use crate::{Error, Result, Store};
+
+static SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
+static MYSQL: Migrator = sqlx::migrate!("../migrations/mysql");
+
+statements! {
+    APPLIED = "SELECT CAST(COALESCE(MAX(version), 0) AS SIGNED) FROM _sqlx_migrations";
+    DIRTY = "SELECT CAST(COALESCE(MIN(version), 0) AS SIGNED) FROM _sqlx_migrations WHERE success = 0";
+    COMPATIBLE = "SELECT min_compatible FROM schema_compat WHERE id = 1";
+}
+/// Whether there is a schema at all.
+const SQLITE_TABLE: &str = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'";
+const MYSQL_TABLE: &str = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = '_sqlx_migrations'";
+
+/// How database and program stand to each other, by the numbers of migrations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SchemaState {
+    /// The last migration applied to the database, 0 for none.
+    pub current: i64,
+    /// The last migration that this program carries.
+    pub wanted: i64,
+    /// The lowest version of the program that the database still allows.
+    pub min_compatible: i64,
+    /// A migration that stopped half-way (MySQL), 0 for none.
+    pub dirty: i64,
+}
+
+impl SchemaState {
+    /// Whether the program can work on the database as it is.
+    ///
+    /// # Errors
+    /// `Conflict` with a sentence that says what to do.
+    pub fn usable(self) -> Result<()> {
+        self.not_refused()?;
+        if self.current < self.wanted {
+            return Err(Error::Conflict(format!("{self}; run `security-analytics migrate`")));
+        }
+        Ok(())
+    }
+
+    /// Whether migrations may be applied to it.
+    fn not_refused(self) -> Result<()> {
+        if self.dirty != 0 {
+            return Err(Error::Conflict(format!(
+                "migration {} of the database stopped half-way; restore the backup, or finish it by hand and set its \
+                 row in _sqlx_migrations to success = 1",
+                self.dirty
+            )));
+        }
+        if self.min_compatible > self.wanted {
+            return Err(Error::Conflict(format!(
+                "{self}, and it allows no program older than version {}; use a newer program",
+                self.min_compatible
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for SchemaState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the database's schema has version {}, this program {}", self.current, self.wanted)
+    }
+}
+
+impl Store {
+    /// How database and program stand to each other.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn schema_version(&self) -> Result<SchemaState> {
+        let (migrator, tables): (&Migrator, i64) = match self.db() {
+            Db::Sqlite { readers, .. } => (&SQLITE, sqlx::query_scalar(SQLITE_TABLE).fetch_one(readers).await?),
+            Db::MySql { pool, .. } => (&MYSQL, sqlx::query_scalar(MYSQL_TABLE).fetch_one(pool).await?),
+        };
+        let wanted = migrator.iter().map(|migration| migration.version).max().unwrap_or(0);
+        let mut state = SchemaState { current: 0, wanted, min_compatible: 0, dirty: 0 };
+        if tables == 0 {
+            return Ok(state);
+        }
+        in_db!(self.db(), db => {
+            state.current = sqlx::query_scalar(APPLIED).fetch_one(db).await?;
+            state.dirty = sqlx::query_scalar(DIRTY).fetch_one(db).await?;
+            if state.current > 0 && state.dirty != 1 {
+                state.min_compatible = sqlx::query_scalar(COMPATIBLE).fetch_one(db).await?;
+            }
+        });
+        Ok(state)
+    }
+
+    /// Brings the schema up to date. A newer one that allows this program is left as it is.
+    ///
+    /// # Errors
+    /// `Conflict` with a sentence where the schema is too new, stopped half-way, or not ours.
+    pub async fn migrate(&self) -> Result<()> {
+        self.schema_version().await?.not_refused()?;
+        let applied = match self.db() {
+            Db::Sqlite { path, .. } => self.migrate_sqlite(path).await,
+            Db::MySql { pool, .. } => tolerant(&MYSQL).run(pool).await,
+        };
+        applied.map_err(|error| match error {
+            MigrateError::VersionMismatch(version) => Error::Conflict(format!(
+                "migration {version} was applied to the database in another form than this program has"
+            )),
+            MigrateError::Dirty(version) => {
+                Error::Conflict(format!("migration {version} of the database stopped half-way"))
+            }
+            other => Error::Fault(other.into()),
+        })
+    }
+
+    /// On a connection of its own: the writer finds out by itself that the file has changed.
+    async fn migrate_sqlite(&self, path: &std::path::Path) -> std::result::Result<(), MigrateError> {
+        use sqlx::{ConnectOptions, Connection};
+        let options = sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(path)
+            .foreign_keys(true)
+            .synchronous(sqlx::sqlite::SqliteSynchronous::Full)
+            .busy_timeout(std::time::Duration::from_secs(5));
+        let mut connection = options.connect().await?;
+        let migrator = tolerant(&SQLITE);
+        let mut applied = migrator.run(&mut connection).await;
+        if applied.is_err() {
+            // Two processes that start at once: the second finds the table there. Once more, after the first.
+            applied = migrator.run(&mut connection).await;
+        }
+        connection.close().await?;
+        applied
+    }
+}
+
+/// One that does not mind migrations which only a newer program knows.
+fn tolerant(migrator: &'static Migrator) -> Migrator {
+    let mut own = Migrator::with_migrations(migrator.iter().cloned().collect());
+    own.set_ignore_missing(true);
+    own
+}

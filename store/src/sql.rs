@@ -1,0 +1,84 @@
+//! Statement texts: how they are declared, repeated for many rows, and checked.
+//!
+//! Every text is declared with [`statements!`], so that one test can prepare each of them on both engines. `?` serves
+//! both. Lists are bound in the fixed sizes of [`SIZES`]: each length would be another prepared statement.
+
+use std::sync::Arc;
+
+use sqlx::AssertSqlSafe;
+
+/// Declares statement texts and the list of them that the test prepares.
+///
+/// ```ignore
+/// statements! {
+///     BY_ID = "SELECT name FROM items WHERE item_id = ?";
+/// }
+/// ```
+macro_rules! statements {
+    ($($(#[$doc:meta])* $name:ident = $text:expr;)*) => {
+        $($(#[$doc])* const $name: &str = $text;)*
+        /// The texts of this file, for the test that prepares them.
+        #[cfg(test)]
+        pub(crate) const STATEMENTS: &[&str] = &[$($name),*];
+    };
+}
+pub(crate) use statements;
+
+/// Numbers of rows or values bound at once, from the largest. 256 rows of up to 100 values stay within SQLite's
+/// 32,766 and MySQL's 65,535 values.
+pub(crate) const SIZES: [usize; 3] = [256, 32, 1];
+
+/// Cuts a slice into pieces of the fixed [`SIZES`].
+pub(crate) fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let size = SIZES.into_iter().find(|size| *size <= rows.len())?;
+        let (piece, rest) = rows.split_at(size);
+        rows = rest;
+        Some(piece)
+    })
+}
+
+/// A text for a list of rows or values, in each of the fixed [`SIZES`]: `head`, the group as often as there are rows
+/// with commas between, `tail`.
+///
+/// ```ignore
+/// static FIND: LazyLock<Repeated> = LazyLock::new(|| Repeated::new("SELECT … WHERE event_id IN (", "?", ")"));
+/// for piece in chunks(&ids) {
+///     let mut query = sqlx::query_as(FIND.of(piece.len()));   // then bind each of the piece
+/// }
+/// ```
+pub(crate) struct Repeated([Arc<str>; SIZES.len()]);
+
+impl Repeated {
+    /// The texts.
+    pub(crate) fn new(head: &str, group: &str, tail: &str) -> Self {
+        Self(SIZES.map(|size| format!("{head}{}{tail}", vec![group; size].join(",")).into()))
+    }
+
+    /// The text for a piece that [`chunks`] made.
+    pub(crate) fn of(&self, rows: usize) -> AssertSqlSafe<Arc<str>> {
+        let at = SIZES.iter().position(|size| *size == rows).unwrap_or(SIZES.len() - 1);
+        AssertSqlSafe(Arc::clone(&self.0[at]))
+    }
+}
+
+/// The 16 bytes under which an id is stored (BINARY(16), BLOB).
+pub(crate) fn id_bytes(id: uuid::Uuid) -> Vec<u8> {
+    id.as_bytes().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_have_fixed_sizes_and_lose_nothing() {
+        let rows: Vec<usize> = (0..591).collect();
+        let sizes: Vec<usize> = chunks(&rows).map(<[usize]>::len).collect();
+        assert_eq!(sizes[..5], [256, 256, 32, 32, 1]);
+        assert_eq!(chunks(&rows).flatten().count(), rows.len());
+        assert_eq!(chunks::<u8>(&[]).count(), 0);
+        let text = Repeated::new("IN (", "?", ")");
+        assert_eq!((&*text.of(1).0, text.of(32).0.len()), ("IN (?)", 5 + 63));
+    }
+}

@@ -1,0 +1,369 @@
+//! The one writer of SQLite: a task that owns the write connection.
+//!
+//! Whoever writes hands it a unit of work. It takes all that wait, runs them in one `BEGIN IMMEDIATE … COMMIT`, each
+//! under a savepoint of its own, then the plain appends in multi-row inserts, and answers after the commit: callers
+//! share one fsync, and one unit's error undoes that unit alone. Its queue is bounded; a full one is `Overloaded`.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use sqlx::ConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::db::{Conn, Effects, Tx};
+use crate::journal::{self, Entry};
+use crate::{Error, Result, Shared};
+
+/// Units and appends that may wait. Beyond it callers are told to come again: 503 is better than a queue that
+/// outlasts their patience.
+const QUEUE: usize = 4_096;
+/// The most that one transaction takes in, so that nobody waits for a queue that never ends.
+const BATCH: usize = 1_024;
+/// How often the file is asked, while nothing is to be written, whether another process has written.
+const IDLE: Duration = Duration::from_millis(200);
+
+/// A unit of work: may be run more than once (MySQL), so it takes what it needs by clones.
+pub(crate) trait Unit<T>: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static {}
+impl<T, F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static> Unit<T> for F {}
+
+/// Runs a unit; a panic in it is an error of that unit and of nothing else.
+pub(crate) async fn run_unit<T, F: Unit<T>>(unit: &F, tx: &mut Tx) -> Result<T> {
+    let run = AssertUnwindSafe(async { unit(tx).await });
+    run.catch_unwind().await.unwrap_or_else(|_| Err(Error::fault("a unit of work panicked")))
+}
+
+/// A unit that waits for its turn, with its type hidden.
+trait Waiting: Send {
+    /// Runs it and keeps what came of it; whether it succeeded.
+    fn run<'t>(&'t mut self, tx: &'t mut Tx) -> BoxFuture<'t, bool>;
+    /// Tells the caller what came of it, which is `failed` where the transaction failed.
+    fn answer(self: Box<Self>, failed: Option<&Error>, file: &Path);
+}
+
+struct Call<T, F> {
+    unit: F,
+    outcome: Option<Result<T>>,
+    done: oneshot::Sender<Result<T>>,
+}
+
+impl<T: Send + 'static, F: Unit<T>> Waiting for Call<T, F> {
+    fn run<'t>(&'t mut self, tx: &'t mut Tx) -> BoxFuture<'t, bool> {
+        Box::pin(async move {
+            let outcome = run_unit(&self.unit, tx).await;
+            let succeeded = outcome.is_ok();
+            self.outcome = Some(outcome);
+            succeeded
+        })
+    }
+
+    fn answer(self: Box<Self>, failed: Option<&Error>, file: &Path) {
+        let answer = match (self.outcome, failed) {
+            (Some(Err(error)), _) => Err(refined(error, file)),
+            (Some(Ok(_)) | None, Some(failed)) => Err(failed.again()),
+            (Some(Ok(value)), None) => Ok(value),
+            (None, None) => Err(Error::Overloaded),
+        };
+        // The caller may have gone: what was committed stays.
+        drop(self.done.send(answer));
+    }
+}
+
+/// An append that waits.
+struct Append {
+    entry: Entry,
+    outcome: Result<()>,
+    done: oneshot::Sender<Result<()>>,
+}
+
+enum Job {
+    Append(Append),
+    Unit(Box<dyn Waiting>),
+    Close(oneshot::Sender<()>),
+}
+
+/// The way to the writer.
+#[derive(Clone)]
+pub(crate) struct Writer(mpsc::Sender<Job>);
+
+impl Writer {
+    /// Opens the write connection and starts the task; it ends with the last handle, or on [`close`](Self::close).
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub(crate) async fn start(options: SqliteConnectOptions, file: PathBuf, shared: Arc<Shared>) -> Result<Self> {
+        let connection = options.connect().await?;
+        let (sender, jobs) = mpsc::channel(QUEUE);
+        let tx = Tx::new(Conn::Sqlite(connection), shared.clock.now());
+        let task = Task { jobs, tx, options, file, shared, version: None, closing: None };
+        tokio::spawn(task.run());
+        Ok(Self(sender))
+    }
+
+    /// Runs a unit of work and returns what came of it, after the commit.
+    ///
+    /// # Errors
+    /// The unit's own, or those of the transaction; nothing was done.
+    pub(crate) async fn run<T: Send + 'static, F: Unit<T>>(&self, unit: F) -> Result<T> {
+        let (done, answer) = oneshot::channel();
+        self.send(Job::Unit(Box::new(Call { unit, outcome: None, done })))?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    /// Appends one entry to the journal; returns after the commit.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub(crate) fn append(&self, entry: Entry) -> impl Future<Output = Result<()>> + use<> {
+        let (done, answer) = oneshot::channel();
+        let sent = self.send(Job::Append(Append { entry, outcome: Ok(()), done }));
+        async move {
+            sent?;
+            answer.await.map_err(|_| closed())?
+        }
+    }
+
+    /// Finishes what waits and closes the connection.
+    pub(crate) async fn close(&self) {
+        let (done, answer) = oneshot::channel();
+        if self.0.send(Job::Close(done)).await.is_ok() {
+            // An error says that the task has ended, which is what was asked for.
+            drop(answer.await);
+        }
+    }
+
+    fn send(&self, job: Job) -> Result<()> {
+        self.0.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Error::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => closed(),
+        })
+    }
+}
+
+fn closed() -> Error {
+    Error::fault("the store is closed")
+}
+
+struct Task {
+    jobs: mpsc::Receiver<Job>,
+    tx: Tx,
+    options: SqliteConnectOptions,
+    file: PathBuf,
+    shared: Arc<Shared>,
+    /// `PRAGMA data_version`: changes when anybody else has written to the file.
+    version: Option<i64>,
+    closing: Option<oneshot::Sender<()>>,
+}
+
+impl Task {
+    async fn run(mut self) {
+        while self.closing.is_none() {
+            match tokio::time::timeout(IDLE, self.jobs.recv()).await {
+                Err(_) => {
+                    if let Err(error) = self.look_for_others().await {
+                        tracing::warn!(%error, "the database file cannot be asked for foreign changes");
+                    }
+                }
+                Ok(None) => break,
+                Ok(Some(job)) => self.batch(job).await,
+            }
+        }
+        if let Conn::Sqlite(connection) = self.tx.conn
+            && let Err(error) = sqlx::Connection::close(connection).await
+        {
+            tracing::warn!(%error, "closing the database");
+        }
+        if let Some(done) = self.closing
+            && done.send(()).is_err()
+        {
+            tracing::debug!("nobody waits for the database to be closed any more");
+        }
+    }
+
+    /// Takes what waits, runs it, answers.
+    async fn batch(&mut self, first: Job) {
+        let (mut units, mut appends) = (Vec::new(), Vec::new());
+        let mut next = Some(first);
+        while let Some(job) = next {
+            match job {
+                Job::Append(append) => appends.push(append),
+                Job::Unit(unit) => units.push(unit),
+                Job::Close(done) => {
+                    self.closing = Some(done);
+                    break;
+                }
+            }
+            next = if units.len() + appends.len() < BATCH { self.jobs.try_recv().ok() } else { None };
+        }
+        if units.is_empty() && appends.is_empty() {
+            return;
+        }
+        let failed = match self.transaction(&mut units, &mut appends).await {
+            Ok(effects) => {
+                self.shared.committed(&effects);
+                None
+            }
+            Err(error) => {
+                let error = refined(error, &self.file);
+                tracing::debug!(%error, "a transaction failed");
+                Some(error)
+            }
+        };
+        for unit in units {
+            unit.answer(failed.as_ref(), &self.file);
+        }
+        for append in appends {
+            let answer = match &failed {
+                Some(error) => append.outcome.and_then(|()| Err(error.again())),
+                None => append.outcome,
+            };
+            drop(append.done.send(answer));
+        }
+    }
+
+    /// One transaction for the whole batch. An error is everybody's who has none of their own.
+    async fn transaction(&mut self, units: &mut [Box<dyn Waiting>], appends: &mut [Append]) -> Result<Effects> {
+        self.begin().await?;
+        let ran = self.body(units, appends).await;
+        let committed = match ran {
+            Ok(Some(effects)) => self.execute("COMMIT").await.map(|()| effects),
+            Ok(None) => return Ok(Effects::default()),
+            Err(error) => Err(error),
+        };
+        if committed.is_err() {
+            self.roll_back().await;
+        }
+        committed
+    }
+
+    /// Everything between `BEGIN` and `COMMIT`; `None` where nothing is left to commit.
+    async fn body(&mut self, units: &mut [Box<dyn Waiting>], appends: &mut [Append]) -> Result<Option<Effects>> {
+        self.look_for_others().await?;
+        let mut effects = Effects::default();
+        // A unit alone needs no savepoint: it goes first, and the whole transaction is its savepoint.
+        let alone = units.len() == 1;
+        for unit in units {
+            if !alone {
+                self.execute("SAVEPOINT unit").await?;
+            }
+            self.tx.now = self.shared.clock.now();
+            let succeeded = unit.run(&mut self.tx).await;
+            let left = std::mem::take(&mut self.tx.effects);
+            match (succeeded, alone) {
+                (true, true) => effects.absorb(left),
+                (true, false) => {
+                    self.execute("RELEASE unit").await?;
+                    effects.absorb(left);
+                }
+                (false, true) => {
+                    self.roll_back().await;
+                    if appends.is_empty() {
+                        return Ok(None);
+                    }
+                    self.begin().await?;
+                }
+                // Fails where SQLite has already rolled everything back (disk full): then the batch has failed.
+                (false, false) => {
+                    self.execute("ROLLBACK TO unit").await?;
+                    self.execute("RELEASE unit").await?;
+                }
+            }
+        }
+        self.append(appends, &mut effects).await?;
+        Ok(Some(effects))
+    }
+
+    /// The plain appends, in multi-row inserts. A row that exists already fails its own caller only: SQLite undoes the
+    /// one statement, and its rows are then tried one by one.
+    async fn append(&mut self, appends: &mut [Append], effects: &mut Effects) -> Result<()> {
+        let Conn::Sqlite(connection) = &mut self.tx.conn else { return Err(Error::fault("not SQLite")) };
+        let now = self.shared.clock.now();
+        let mut rest = appends;
+        while let Some(size) = crate::sql::SIZES.into_iter().find(|size| *size <= rest.len()) {
+            let (piece, more) = rest.split_at_mut(size);
+            rest = more;
+            match journal::insert_sqlite(connection, piece.iter().map(|append| &append.entry), size, now).await {
+                Ok(seq) => effects.last_seq = effects.last_seq.max(seq),
+                Err(Error::Duplicate) => {
+                    for append in piece {
+                        match journal::insert_sqlite(connection, std::iter::once(&append.entry), 1, now).await {
+                            Ok(seq) => effects.last_seq = effects.last_seq.max(seq),
+                            Err(Error::Duplicate) => append.outcome = Err(Error::Duplicate),
+                            Err(error) => return Err(error),
+                        }
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins, on a fresh connection if this one has broken.
+    async fn begin(&mut self) -> Result<()> {
+        match self.execute("BEGIN IMMEDIATE").await {
+            Err(error @ Error::Fault(_)) => {
+                tracing::warn!(%error, "the write connection is opened again");
+                self.tx.conn = Conn::Sqlite(self.options.connect().await?);
+                self.version = None;
+                self.execute("BEGIN IMMEDIATE").await
+            }
+            other => other,
+        }
+    }
+
+    async fn roll_back(&mut self) {
+        self.tx.effects = Effects::default();
+        if let Err(error) = self.execute("ROLLBACK").await {
+            // SQLite rolls back by itself on some errors and then has nothing left to roll back.
+            tracing::debug!(%error, "ROLLBACK");
+        }
+    }
+
+    async fn execute(&mut self, text: &'static str) -> Result<()> {
+        sqlx::query(text).execute(self.connection()?).await?;
+        Ok(())
+    }
+
+    /// Drops all caches and wakes the readers if another process has written since the last look.
+    async fn look_for_others(&mut self) -> Result<()> {
+        let version: i64 = sqlx::query_scalar("PRAGMA data_version").fetch_one(self.connection()?).await?;
+        let before = self.version.replace(version);
+        if before != Some(version) {
+            self.shared.caches.clear();
+            let last = journal::last_seq_sqlite(self.connection()?).await?;
+            self.shared.committed(&Effects { touched: Vec::new(), last_seq: last });
+        }
+        Ok(())
+    }
+
+    fn connection(&mut self) -> Result<&mut SqliteConnection> {
+        match &mut self.tx.conn {
+            Conn::Sqlite(connection) => Ok(connection),
+            Conn::MySql(_) => Err(Error::fault("not SQLite")),
+        }
+    }
+}
+
+/// On a full disk SQLite says IOERR as often as FULL; whether it is full is found out by writing beside it.
+fn refined(error: Error, file: &Path) -> Error {
+    if !error.is_io() {
+        return error;
+    }
+    let probe = file.with_extension("probe");
+    let written = std::fs::write(&probe, [0_u8; 64 * 1024]);
+    if let Err(error) = std::fs::remove_file(&probe)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, "removing the probe file");
+    }
+    let full = written.is_err_and(|error| {
+        matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+    });
+    if full { Error::DiskFull } else { error }
+}
