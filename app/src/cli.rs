@@ -1,0 +1,293 @@
+//! The command line: what there is to type, and the help that says so. Nothing here acts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+const EXAMPLES: &str = "\
+Examples:
+  security-analytics                                   start everything on http://127.0.0.1:5000
+  security-analytics --listen 0.0.0.0:8080 --data-dir /var/lib/security-analytics
+  security-analytics backtest --events auth.ndjson     which alerts would these events have raised?
+  security-analytics rules check my-rules/             are these rules valid?
+  security-analytics key create firewall               a key for a system that posts events
+
+Exit codes: 0 done, 1 the answer is no, 2 usage or configuration, 3 a dependency is unavailable.";
+
+/// Turns what people do in a business application into explained risk scores, and keeps the evidence.
+#[derive(Debug, Parser)]
+#[command(name = "security-analytics", version, about, after_help = EXAMPLES)]
+pub struct Cli {
+    /// What every command may be told.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// The command; none is `serve`.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Flags that override the environment, which overrides the file, which overrides the defaults.
+#[derive(Debug, Default, Clone, Args)]
+#[command(next_help_heading = "Configuration (flag over environment over file over default)")]
+pub struct Settings {
+    /// Read settings from this TOML file [env: CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Address of the REST API [env: LISTEN] [default: 127.0.0.1:5000]
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// Where the embedded database and the made secrets live [env: DATA_DIR] [default: ./data]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<String>,
+    /// mysql://user:password@host/database instead of the embedded SQLite file [env: DATABASE_URL]
+    #[arg(long, global = true, value_name = "URL")]
+    pub database_url: Option<String>,
+    /// Kafka brokers, required with MySQL [env: KAFKA_BROKERS]
+    #[arg(long, global = true, value_name = "HOST:PORT,...")]
+    pub kafka_brokers: Option<String>,
+    /// Rule file or folder: replaces rules with the same id, adds others; `backtest`: these rules only;
+    /// may be repeated [env: RULES]
+    #[arg(long, global = true, value_name = "PATH")]
+    pub rules: Vec<PathBuf>,
+    /// Origins that a browser may call from [env: CORS_ORIGINS]
+    #[arg(long, global = true, value_name = "ORIGIN,...")]
+    pub cors_origins: Option<String>,
+    /// What to log: error, warn, info, debug, or a filter such as info,api=debug [env: RUST_LOG]
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub log: Option<String>,
+    /// text or json [env: LOG_FORMAT] [default: text on a terminal, json elsewhere]
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub log_format: Option<String>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the API, ingest and the detector in one process (what no command does, too)
+    Serve,
+    /// Run the API alone, over Kafka and MariaDB
+    Api,
+    /// Run ingest alone, over Kafka and MariaDB
+    Ingest,
+    /// Run the detector alone, over Kafka and MariaDB
+    Detector,
+    /// Bring the database to this version and exit
+    Migrate,
+    /// Run the rules over events from a file or from the database; changes nothing
+    Backtest(Backtest),
+    /// Run the rules over stored activities, late ones included, and store the alerts that are missing
+    Reprocess(Reprocess),
+    /// Check, list and test rules
+    #[command(subcommand)]
+    Rules(Rules),
+    /// API keys of other systems that post events
+    #[command(subcommand)]
+    Key(Key),
+    /// When nobody can log in
+    #[command(subcommand)]
+    Admin(Admin),
+    /// The effective configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Measure this build on this machine: load, latency, log-ins, engine
+    Bench(Bench),
+}
+
+/// `backtest`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  security-analytics backtest --events auth.ndjson --alerts alerts.ndjson
+  zcat old.ndjson.gz | security-analytics backtest --events - --rules my-rules/
+  security-analytics backtest --stored --from 2026-01-01 --to 2026-02-01
+
+Alerts go to standard output unless --alerts names a file; the summary goes to standard error.")]
+pub struct Backtest {
+    /// NDJSON files in the order given, `-` for standard input; may be repeated
+    #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "stored", conflicts_with = "stored")]
+    pub events: Vec<PathBuf>,
+    /// The activities in the configured database, in event time
+    #[arg(long)]
+    pub stored: bool,
+    /// With --stored: from this time on (RFC 3339 or a day)
+    #[arg(long, value_name = "TIME", requires = "stored")]
+    pub from: Option<String>,
+    /// With --stored: up to this time, which is left out
+    #[arg(long, value_name = "TIME", requires = "stored")]
+    pub to: Option<String>,
+    /// Where the alerts go, `-` for standard output
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub alerts: PathBuf,
+    /// How late an event may be and still count, such as 30s, 5m, 1h [default: that of the configuration, 5m]
+    #[arg(long, value_name = "DURATION")]
+    pub lateness: Option<String>,
+}
+
+/// `reprocess`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  security-analytics reprocess --from 2026-01-01 --to 2026-01-08
+
+Running it again stores nothing twice.")]
+pub struct Reprocess {
+    /// From this time on (RFC 3339 or a day)
+    #[arg(long, value_name = "TIME")]
+    pub from: String,
+    /// Up to this time, which is left out [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+}
+
+/// `rules ...`.
+#[derive(Debug, Subcommand)]
+pub enum Rules {
+    /// Validate rules: errors with file, line and hint; exit code 1 if there are any
+    Check {
+        /// Rule files or folders [default: the configured rules]
+        paths: Vec<PathBuf>,
+    },
+    /// The active rules: id, level, techniques, window, key, memory per key
+    List {
+        /// Rule files or folders that replace or add to the built-in set
+        paths: Vec<PathBuf>,
+    },
+    /// Run the scenario folders that stand beside the rules; exit code 1 on a difference
+    Test {
+        /// Folders to search for scenarios [default: ./rules]
+        paths: Vec<PathBuf>,
+    },
+}
+
+/// `key ...`.
+#[derive(Debug, Subcommand)]
+pub enum Key {
+    /// Make a key; it is shown once and stored as a digest
+    Create {
+        /// The system that will use it; becomes the origin of what it posts
+        name: String,
+        /// What the key may do
+        #[arg(long, default_value = "ingest", value_parser = ["ingest"])]
+        scope: String,
+        /// When it stops working (RFC 3339 or a day) [default: never]
+        #[arg(long, value_name = "TIME")]
+        expires: Option<String>,
+    },
+    /// All keys, without their secrets
+    List,
+    /// End a key at once
+    Revoke {
+        /// Its name
+        name: String,
+    },
+}
+
+/// `admin ...`.
+#[derive(Debug, Subcommand)]
+pub enum Admin {
+    /// Give a user a new password and end its sessions
+    #[command(after_help = "The password is read from standard input (--password-stdin) or made and shown once.")]
+    ResetPassword {
+        /// The user's name
+        user: String,
+        /// Read the new password from standard input
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Make a user
+    #[command(after_help = "Example:\n  security-analytics admin create-user ann --role supervisor")]
+    CreateUser {
+        /// The user's name
+        user: String,
+        /// admin, supervisor, employee or contractor
+        #[arg(long, default_value = "admin", value_parser = ["admin", "supervisor", "employee", "contractor"])]
+        role: String,
+        /// Address for mail
+        #[arg(long)]
+        email: Option<String>,
+        /// Full name
+        #[arg(long)]
+        full_name: Option<String>,
+        /// Read the password from standard input
+        #[arg(long)]
+        password_stdin: bool,
+    },
+}
+
+/// `config ...`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Every value and where it comes from; secrets are masked
+    Show,
+    /// Is the configuration valid? Exit code 2 if not
+    Check,
+}
+
+/// `bench`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Names: http, latency, login, engine. Everything runs in a temporary data directory on a port of its own;
+the load generator shares the machine with the server. Give the same run's ratios more trust than its figures.")]
+pub struct Bench {
+    /// What to measure [default: all]
+    #[arg(value_parser = ["http", "latency", "login", "engine"])]
+    pub names: Vec<String>,
+    /// Seconds per measurement
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub seconds: u64,
+    /// Connections of the load generator
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub connections: u64,
+    /// NDJSON files for `engine` besides the generated million events; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub events: Vec<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once("security-analytics").chain(words.iter().copied()))
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_command_is_serve_and_flags_stand_on_either_side() {
+        let cli = parse(&["--listen", "[::1]:80"]).unwrap();
+        assert!(cli.command.is_none());
+        assert_eq!(cli.settings.listen.as_deref(), Some("[::1]:80"));
+        let cli = parse(&["migrate", "--data-dir", "/x"]).unwrap();
+        assert_eq!(cli.settings.data_dir.as_deref(), Some("/x"));
+        let cli = parse(&["backtest", "--events", "a", "--rules", "r", "--rules", "s"]).unwrap();
+        assert_eq!(cli.settings.rules, [PathBuf::from("r"), PathBuf::from("s")]);
+    }
+
+    #[test]
+    fn backtest_needs_one_source_and_no_more() {
+        assert!(parse(&["backtest"]).is_err());
+        assert!(parse(&["backtest", "--events", "a", "--stored"]).is_err());
+        assert!(parse(&["backtest", "--events", "a", "--from", "2026-01-01"]).is_err());
+        let Some(Command::Backtest(backtest)) =
+            parse(&["--rules", "r", "backtest", "--events", "a", "b"]).unwrap().command
+        else {
+            panic!("another command");
+        };
+        assert_eq!(backtest.events, [PathBuf::from("a"), PathBuf::from("b")]);
+        assert_eq!(backtest.alerts, PathBuf::from("-"));
+        assert!(parse(&["backtest", "--stored", "--from", "2026-01-01"]).is_ok());
+    }
+
+    #[test]
+    fn wrong_usage_is_exit_code_two() {
+        assert_eq!(parse(&["rules", "chek"]).unwrap_err().exit_code(), 2);
+        assert_eq!(parse(&["key", "create", "x", "--scope", "root"]).unwrap_err().exit_code(), 2);
+        assert_eq!(parse(&["--help"]).unwrap_err().exit_code(), 0);
+    }
+}

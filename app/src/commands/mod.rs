@@ -1,0 +1,60 @@
+//! One file for each command, and what they share.
+
+pub(crate) mod admin;
+pub(crate) mod backtest;
+pub(crate) mod bench;
+pub(crate) mod config;
+mod context;
+pub(crate) mod key;
+pub(crate) mod migrate;
+pub(crate) mod reprocess;
+pub(crate) mod role;
+pub(crate) mod rules;
+pub(crate) mod serve;
+
+use std::sync::Arc;
+
+use domain::SystemClock;
+
+use crate::cli::{Cli, Command};
+use crate::config::Config;
+use crate::config::layers::{Layers, Surroundings};
+use crate::failure::{Failure, Outcome};
+use crate::logging;
+pub(crate) use context::Context;
+
+/// Reads the configuration, starts the log and the async runtime, and runs the command.
+pub(crate) fn dispatch(cli: Cli) -> Outcome {
+    let layers = Layers::collect(&cli.settings, &Surroundings::of_this_process()?)?;
+    let command = cli.command.unwrap_or(Command::Serve);
+    if let Command::Config(args) = &command {
+        // Works on what was given, valid or not.
+        return config::run(args, &layers);
+    }
+    let config = Config::read(&layers)?;
+    let serves = matches!(command, Command::Serve | Command::Api | Command::Ingest | Command::Detector);
+    // Beside its answer a command logs only what somebody has to see.
+    logging::start(&config, if serves { "info" } else { "warn" })?;
+    let context = Context { settings: cli.settings, config, clock: Arc::new(SystemClock) };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::unavailable(format!("no threads can be started: {error}")))?;
+    let outcome = runtime.block_on(async {
+        match command {
+            Command::Serve => serve::run(context).await,
+            Command::Api | Command::Ingest | Command::Detector => role::run(&context),
+            Command::Migrate => migrate::run(&context).await,
+            Command::Backtest(args) => backtest::run(args, &context).await,
+            Command::Reprocess(args) => reprocess::run(args, &context).await,
+            Command::Rules(args) => rules::run(args, &context).await,
+            Command::Key(args) => key::run(args, &context).await,
+            Command::Admin(args) => admin::run(args, &context).await,
+            Command::Bench(args) => bench::run(args, &context).await,
+            Command::Config(_) => Ok(()),
+        }
+    });
+    // Nothing that matters is left by now; a blocking call that hangs must not keep the process.
+    runtime.shutdown_background();
+    outcome
+}

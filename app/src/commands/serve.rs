@@ -1,0 +1,8 @@
+//! `serve`.
+
+use super::Context;
+use crate::failure::{Failure, Outcome};
+
+pub(crate) async fn run(_context: Context) -> Outcome {
+    Err(Failure::internal("serve is not built yet"))
+}

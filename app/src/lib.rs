@@ -1,0 +1,53 @@
+//! The program: command line, configuration, and the wiring of the roles into one process. The only place that
+//! chooses backends.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`cli`] | what there is to type |
+//! | [`config`] | settings, where each comes from, and the secrets that are made at first start |
+//! | [`commands`] | one file for each command; `serve` puts the roles together |
+//! | `data` | the data directory: its lock, what is kept in it, opening the database |
+//! | `lifecycle` | signals, tasks, the two stages of the end |
+//! | `logging` | text on a terminal, JSON elsewhere |
+//! | [`failure`] | why a command did not do what was asked: one line and an exit code |
+//! | `output` | standard output: the only place that writes to it |
+//!
+//! # How to add a command
+//! Its words in `cli`, its file in `commands` with `pub(crate) fn run(args, &Context) -> Outcome` (async where it
+//! waits for something), its line in `commands::dispatch`.
+//!
+//! # How to add a setting
+//! Its row in `config::keys`, its member in [`Config`](config::Config) with the line that reads it.
+
+pub mod cli;
+pub mod commands;
+pub mod config;
+mod data;
+pub mod failure;
+mod lifecycle;
+mod logging;
+mod output;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// The whole program: reads the command line `args` (the program's name first), does what it says, and returns the
+/// exit code. Errors are one line on standard error.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match cli::Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        // Help and version are answers, too, and go to standard output by themselves.
+        Err(error) => error.exit(),
+    };
+    match commands::dispatch(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                output::complain(&failure);
+            }
+            failure.exit_code()
+        }
+    }
+}
