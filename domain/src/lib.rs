@@ -7,12 +7,13 @@
 //! | `alert` | [`Alert`], its [`AlertState`] and [`Escalation`]s |
 //! | `severity` | [`Severity`] of an alert, [`risk_level`] of a user |
 //! | [`risk`] | the risk of a user as a function of alerts and time |
-//! | `role` | [`Role`] |
+//! | `role`, `account` | [`Role`]; rules of names and passwords |
 //! | `journal` | [`JournalRead`]: the ordered log that the workers read |
 //! | `clock`, `time`, `ids`, `name` | the only clock, [`Timestamp`], ids, canonical user names |
 //!
 //! To add a member to the activity: the field in `activity`, its row in [`wire`]'s table, its column in the store.
 
+mod account;
 mod activity;
 mod alert;
 mod clock;
@@ -25,6 +26,7 @@ mod severity;
 mod time;
 pub mod wire;
 
+pub use account::{check_password, check_username};
 pub use activity::{Activity, LogType, Outcome};
 pub use alert::{Alert, AlertState, Escalation};
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
