@@ -1,0 +1,302 @@
+//! [`Field`]: a name in a rule, resolved to a member of the activity.
+
+use std::borrow::Cow;
+
+use domain::Activity;
+use rust_decimal::Decimal;
+use serde_json::{Map, Value};
+
+/// A member of an activity, or an attribute by path.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Field {
+    /// `event_id`
+    EventId,
+    /// `occurred_at`
+    OccurredAt,
+    /// `user`
+    User,
+    /// `user_id`
+    UserId,
+    /// `session_id`
+    SessionId,
+    /// `role`
+    Role,
+    /// `records`
+    Records,
+    /// `reason`
+    Reason,
+    /// `action`
+    Action,
+    /// `resource`
+    Resource,
+    /// `outcome`
+    Outcome,
+    /// `source_ip`
+    SourceIp,
+    /// `user_agent`
+    UserAgent,
+    /// `country`
+    Country,
+    /// `log_type`
+    LogType,
+    /// `detail`
+    Detail,
+    /// `page_url`
+    PageUrl,
+    /// `received_at`
+    ReceivedAt,
+    /// `origin`
+    Origin,
+    /// `known_user`
+    KnownUser,
+    /// `late`
+    Late,
+    /// `clock_skew`
+    ClockSkew,
+    /// Anything else: its name as written, looked up literally and then as a dotted path.
+    Attribute(String),
+}
+
+impl Field {
+    /// The member that a name in a rule means: the canonical name or one of its aliases in the wire schema, a name of
+    /// our provenance, or else an attribute, with or without `attributes.` before it.
+    #[must_use]
+    pub fn resolve(name: &str) -> Self {
+        match name {
+            "event_id" | "id" => Self::EventId,
+            "occurred_at" | "ts" | "timestamp" | "@timestamp" => Self::OccurredAt,
+            "user" | "username" | "user.name" | "actor.user.name" => Self::User,
+            "user_id" => Self::UserId,
+            "session_id" | "session" => Self::SessionId,
+            "role" => Self::Role,
+            "records" => Self::Records,
+            "reason" => Self::Reason,
+            "action" | "action_type" | "event.action" => Self::Action,
+            "resource" | "url.path" => Self::Resource,
+            "outcome" | "event.outcome" => Self::Outcome,
+            "source_ip" | "ip" | "ip_address" | "source.ip" | "src_endpoint.ip" => Self::SourceIp,
+            "user_agent" | "user_agent.original" => Self::UserAgent,
+            "country" | "geo_location" | "source.geo.country_iso_code" => Self::Country,
+            "log_type" => Self::LogType,
+            "detail" | "action_detail" => Self::Detail,
+            "page_url" => Self::PageUrl,
+            "received_at" => Self::ReceivedAt,
+            "origin" => Self::Origin,
+            "known_user" => Self::KnownUser,
+            "late" => Self::Late,
+            "clock_skew" => Self::ClockSkew,
+            other => Self::Attribute(other.strip_prefix("attributes.").unwrap_or(other).to_owned()),
+        }
+    }
+
+    /// The member's one value as text: numbers and booleans as their text. `None` where it is absent, null, a list or
+    /// an object.
+    #[must_use]
+    pub fn text<'a>(&self, activity: &'a Activity) -> Option<Cow<'a, str>> {
+        match self.member(activity) {
+            Member::Text(text) => Some(text),
+            Member::Integer(number) => Some(Cow::Owned(number.to_string())),
+            Member::Json(value) => scalar_text(value),
+            Member::Absent => None,
+        }
+    }
+
+    /// The member as an exact number: a number, or text that is one.
+    #[must_use]
+    pub fn number(&self, activity: &Activity) -> Option<Decimal> {
+        match self.member(activity) {
+            Member::Integer(number) => Some(Decimal::from(number)),
+            Member::Text(text) => number(&text),
+            Member::Json(Value::Number(value)) => number(value.as_str()),
+            Member::Json(Value::String(text)) => number(text),
+            Member::Json(_) | Member::Absent => None,
+        }
+    }
+
+    /// The attribute's value as it came, for matching lists and nested texts.
+    #[must_use]
+    pub fn attribute<'a>(&self, activity: &'a Activity) -> Option<&'a Value> {
+        match self {
+            Self::Attribute(path) => lookup(&activity.attributes, path),
+            _ => None,
+        }
+    }
+
+    /// The member, typed ones without a copy.
+    pub(super) fn member<'a>(&self, activity: &'a Activity) -> Member<'a> {
+        let text = |value: &'a Option<String>| value.as_deref().map_or(Member::Absent, Member::borrowed);
+        let integer = |value: Option<i64>| value.map_or(Member::Absent, Member::Integer);
+        let flag = |value: bool| Member::borrowed(if value { "true" } else { "false" });
+        match self {
+            Self::EventId => Member::Text(Cow::Owned(activity.event_id.to_string())),
+            Self::OccurredAt => Member::Text(Cow::Owned(activity.occurred_at.to_string())),
+            Self::User => text(&activity.user),
+            Self::UserId => integer(activity.user_id),
+            Self::SessionId => text(&activity.session_id),
+            Self::Role => text(&activity.role),
+            Self::Records => integer(activity.records),
+            Self::Reason => text(&activity.reason),
+            Self::Action => Member::borrowed(&activity.action),
+            Self::Resource => text(&activity.resource),
+            Self::Outcome => Member::borrowed(activity.outcome.as_str()),
+            Self::SourceIp => activity.source_ip.map_or(Member::Absent, |ip| Member::Text(Cow::Owned(ip.to_string()))),
+            Self::UserAgent => text(&activity.user_agent),
+            Self::Country => text(&activity.country),
+            Self::LogType => activity.log_type.map_or(Member::Absent, |log_type| Member::borrowed(log_type.as_str())),
+            Self::Detail => text(&activity.detail),
+            Self::PageUrl => text(&activity.page_url),
+            Self::ReceivedAt => Member::Text(Cow::Owned(activity.received_at.to_string())),
+            Self::Origin => Member::borrowed(&activity.origin),
+            Self::KnownUser => flag(activity.known_user),
+            Self::Late => flag(activity.late),
+            Self::ClockSkew => flag(activity.clock_skew),
+            Self::Attribute(path) => match lookup(&activity.attributes, path) {
+                Some(Value::String(text)) => Member::borrowed(text),
+                Some(value) => Member::Json(value),
+                None => Member::Absent,
+            },
+        }
+    }
+}
+
+/// The value of a member, as it is held.
+#[derive(Debug)]
+pub(super) enum Member<'a> {
+    Absent,
+    Text(Cow<'a, str>),
+    Integer(i64),
+    /// An attribute that is no text: a number, a boolean, a list or an object.
+    Json(&'a Value),
+}
+
+impl<'a> Member<'a> {
+    fn borrowed(text: &'a str) -> Self {
+        Self::Text(Cow::Borrowed(text))
+    }
+}
+
+/// A value's text, where it has one.
+pub(super) fn scalar_text(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::String(text) => Some(Cow::Borrowed(text)),
+        Value::Number(number) => Some(Cow::Borrowed(number.as_str())),
+        Value::Bool(true) => Some(Cow::Borrowed("true")),
+        Value::Bool(false) => Some(Cow::Borrowed("false")),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// An attribute by its literal name, else by the path that the name may be.
+fn lookup<'a>(object: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
+    if let Some(value) = object.get(path).filter(|value| !value.is_null()) {
+        return Some(value);
+    }
+    let (head, rest) = path.split_once('.')?;
+    lookup(object.get(head)?.as_object()?, rest)
+}
+
+/// Text as an exact number, the way JSON and people write them: `12`, `-0.5`, `1e3`.
+pub(super) fn number(text: &str) -> Option<Decimal> {
+    if !is_number(text) {
+        return None;
+    }
+    exact(text).or_else(|| text.parse().ok())
+}
+
+/// A number with all of its digits; `None` where it has more than 28.
+pub(super) fn exact(text: &str) -> Option<Decimal> {
+    if text.contains(['e', 'E']) { Decimal::from_scientific(text).ok() } else { Decimal::from_str_exact(text).ok() }
+}
+
+/// Whether a text is a number: sign, digits with a point somewhere, exponent.
+pub(super) fn is_number(text: &str) -> bool {
+    let text = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let (mantissa, exponent) = text.split_once(['e', 'E']).map_or((text, None), |(m, e)| (m, Some(e)));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    digits(whole)
+        && digits(fraction)
+        && !(whole.is_empty() && fraction.is_empty())
+        && exponent.is_none_or(|exponent| {
+            let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+            !exponent.is_empty() && digits(exponent)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::Timestamp;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn activity() -> Activity {
+        let mut activity = Activity::new(Uuid::from_u128(7), "View", Timestamp::from_micros(0));
+        activity.user = Some("Ada".into());
+        activity.records = Some(12);
+        activity.source_ip = Some("2001:db8::1".parse().unwrap());
+        let attributes = r#"{
+            "a.b": "literal", "a": {"b": "path", "c": {"d.e": 1}}, "n": 1.50, "t": "1e3", "list": [1, 2], "none": null,
+            "origin": "claimed", "flag": true
+        }"#;
+        activity.attributes = serde_json::from_str(attributes).unwrap();
+        activity
+    }
+
+    #[test]
+    fn names_and_aliases() {
+        for (name, field) in [
+            ("user.name", Field::User),
+            ("ip_address", Field::SourceIp),
+            ("event.outcome", Field::Outcome),
+            ("origin", Field::Origin),
+            ("attributes.origin", Field::Attribute("origin".into())),
+            ("target_user", Field::Attribute("target_user".into())),
+            ("User", Field::Attribute("User".into())),
+        ] {
+            assert_eq!(Field::resolve(name), field, "{name}");
+        }
+    }
+
+    #[test]
+    fn texts() {
+        let activity = activity();
+        for (name, text) in [
+            ("user", Some("Ada")),
+            ("records", Some("12")),
+            ("ip", Some("2001:db8::1")),
+            ("outcome", Some("success")),
+            ("known_user", Some("false")),
+            ("origin", Some("api")),
+            ("attributes.origin", Some("claimed")),
+            ("a.b", Some("literal")),
+            ("a.c.d.e", Some("1")),
+            ("n", Some("1.50")),
+            ("flag", Some("true")),
+            ("list", None),
+            ("a", None),
+            ("none", None),
+            ("reason", None),
+        ] {
+            assert_eq!(Field::resolve(name).text(&activity).as_deref(), text, "{name}");
+        }
+        assert!(Field::resolve("list").attribute(&activity).is_some());
+        assert!(Field::resolve("none").attribute(&activity).is_none());
+    }
+
+    #[test]
+    fn numbers_are_exact_and_nothing_else_is_one() {
+        for (text, value) in
+            [("12", "12"), ("-0.50", "-0.50"), ("1e3", "1000"), ("+5", "5"), (".5", "0.5"), ("0012", "12")]
+        {
+            assert_eq!(number(text), value.parse().ok(), "{text}");
+        }
+        for text in ["", ".", "1_000", " 1", "0x10", "NaN", "inf", "1e", "--1", "1.2.3", "1e999999999999"] {
+            assert_eq!(number(text), None, "{text}");
+        }
+        let activity = activity();
+        assert_eq!(Field::resolve("t").number(&activity), Some(Decimal::from(1_000)));
+        assert_eq!(Field::resolve("records").number(&activity), Some(Decimal::from(12)));
+        assert_eq!(Field::resolve("flag").number(&activity), None);
+    }
+}

@@ -1,0 +1,41 @@
+//! Rules: from Sigma documents to a [`RuleSet`].
+//!
+//! | file | what |
+//! |---|---|
+//! | `source`, `built_in` | [`RuleSource`]: the files, from the binary or from disk |
+//! | `yaml` | bytes → values with their places; depth and size bounded |
+//! | `document` | the strict pass over one document's top level |
+//! | `analytics`, `correlation`, `detection`, `selection` | its sections; `section` and `span` read maps and durations |
+//! | `sigma` | the one place that knows rsigma-parser |
+//! | `load` | [`load`]: overlay, references, order, revisions |
+//! | [`model`](Rule) | what the engine sees |
+//! | `matcher`, `expression`, `text`, `field` | [`Matcher`]: which detections an activity matches |
+//! | `finding` | [`Finding`]: what is wrong, and where |
+//!
+//! To add a modifier: `selection` gives it a meaning, `expression` its test.
+
+mod analytics;
+mod built_in;
+mod correlation;
+mod detection;
+mod document;
+mod expression;
+mod field;
+mod finding;
+mod load;
+mod matcher;
+mod model;
+mod section;
+mod selection;
+mod sigma;
+mod source;
+mod span;
+mod text;
+mod yaml;
+
+pub use field::Field;
+pub use finding::{Finding, Weight};
+pub use load::{Loaded, load};
+pub use matcher::{Matcher, Scratch};
+pub use model::*;
+pub use source::RuleSource;

@@ -1,0 +1,257 @@
+//! [`Pattern`]: how a text of a rule is compared with a text of an event.
+//!
+//! Case does not matter unless the rule says `cased`: both sides are folded, each character to its lower case. Nearly all
+//! texts of events are ASCII, and those are compared where they lie, without a copy.
+
+use std::borrow::Cow;
+
+use super::sigma::{SpecialChar, StringPart};
+
+/// A text of a rule, compiled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pattern {
+    cased: bool,
+    shape: Shape,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Shape {
+    Whole(String),
+    Start(String),
+    End(String),
+    Inside(String),
+    Anything,
+    Glob(Vec<Token>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Token {
+    Char(char),
+    One,
+    Many,
+}
+
+/// Which part of the event's text the rule's text has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Part {
+    Whole,
+    Start,
+    End,
+    Inside,
+}
+
+impl Pattern {
+    /// A pattern from a rule's text and its wildcards.
+    pub(super) fn new(parts: &[StringPart], part: Part, cased: bool) -> Self {
+        let mut tokens = Vec::new();
+        if matches!(part, Part::End | Part::Inside) {
+            tokens.push(Token::Many);
+        }
+        for part in parts {
+            match part {
+                StringPart::Plain(text) if cased => tokens.extend(text.chars().map(Token::Char)),
+                StringPart::Plain(text) => tokens.extend(folded(text).chars().map(Token::Char)),
+                StringPart::Special(SpecialChar::WildcardMulti) => tokens.push(Token::Many),
+                StringPart::Special(SpecialChar::WildcardSingle) => tokens.push(Token::One),
+            }
+        }
+        if matches!(part, Part::Start | Part::Inside) {
+            tokens.push(Token::Many);
+        }
+        tokens.dedup_by(|one, other| *one == Token::Many && *other == Token::Many);
+        Self { cased, shape: Shape::of(tokens) }
+    }
+
+    /// A pattern that is one plain text.
+    pub(super) fn plain(text: &str, part: Part, cased: bool) -> Self {
+        Self::new(&[StringPart::Plain(text.to_owned())], part, cased)
+    }
+
+    /// The one text, folded, that this pattern matches; `None` if it is not so simple.
+    pub(super) fn whole(&self) -> Option<&str> {
+        match &self.shape {
+            Shape::Whole(text) if !self.cased => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Whether it matches a text.
+    pub(super) fn matches(&self, text: &str) -> bool {
+        if self.cased {
+            return self.shape.matches(text, str::eq, |one, other| one == other);
+        }
+        if text.is_ascii() {
+            return self.shape.matches(text, str::eq_ignore_ascii_case, |one, other| one == other.to_ascii_lowercase());
+        }
+        self.shape.matches(&folded(text), str::eq, |one, other| one == other)
+    }
+
+    /// How much work it is, in equalities.
+    pub(super) fn cost(&self) -> u32 {
+        match self.shape {
+            Shape::Whole(_) | Shape::Start(_) | Shape::End(_) | Shape::Anything => 1,
+            Shape::Inside(_) => 4,
+            Shape::Glob(_) => 8,
+        }
+    }
+}
+
+impl Shape {
+    fn of(tokens: Vec<Token>) -> Self {
+        let text = |tokens: &[Token]| -> Option<String> {
+            tokens.iter().map(|token| if let Token::Char(c) = token { Some(*c) } else { None }).collect()
+        };
+        let simple = match tokens.as_slice() {
+            [Token::Many] => Some(Self::Anything),
+            [Token::Many, middle @ .., Token::Many] => text(middle).map(Self::Inside),
+            [Token::Many, rest @ ..] => text(rest).map(Self::End),
+            [rest @ .., Token::Many] => text(rest).map(Self::Start),
+            all => text(all).map(Self::Whole),
+        };
+        simple.unwrap_or(Self::Glob(tokens))
+    }
+
+    fn matches(&self, text: &str, equal: fn(&str, &str) -> bool, same: fn(char, char) -> bool) -> bool {
+        match self {
+            Self::Whole(whole) => whole.len() == text.len() && equal(text, whole),
+            Self::Start(start) => text.get(..start.len()).is_some_and(|head| equal(head, start)),
+            Self::End(end) => {
+                text.len().checked_sub(end.len()).and_then(|at| text.get(at..)).is_some_and(|tail| equal(tail, end))
+            }
+            Self::Inside(inside) => contains(text, inside, equal),
+            Self::Anything => true,
+            Self::Glob(tokens) => glob(tokens, text, same),
+        }
+    }
+}
+
+fn contains(text: &str, inside: &str, equal: fn(&str, &str) -> bool) -> bool {
+    let Some(first) = inside.bytes().next() else {
+        return true;
+    };
+    let Some(last_start) = text.len().checked_sub(inside.len()) else {
+        return false;
+    };
+    // The first byte decides nearly always; a byte inside of a character is no boundary, and `get` says so.
+    text.as_bytes()[..=last_start].iter().enumerate().any(|(at, byte)| {
+        byte.eq_ignore_ascii_case(&first) && text.get(at..at + inside.len()).is_some_and(|here| equal(here, inside))
+    })
+}
+
+/// Wildcards without recursion: on a mismatch, the last `*` takes one character more.
+fn glob(tokens: &[Token], text: &str, same: fn(char, char) -> bool) -> bool {
+    let mut rest = text.chars();
+    let mut at = 0;
+    let mut retry: Option<(usize, std::str::Chars<'_>)> = None;
+    loop {
+        match tokens.get(at) {
+            Some(Token::Many) => {
+                at += 1;
+                retry = Some((at, rest.clone()));
+                continue;
+            }
+            Some(token) => {
+                let mut next = rest.clone();
+                let fits = match (token, next.next()) {
+                    (_, None) => return false,
+                    (Token::Char(c), Some(d)) => same(*c, d),
+                    (Token::One | Token::Many, Some(_)) => true,
+                };
+                if fits {
+                    rest = next;
+                    at += 1;
+                    continue;
+                }
+            }
+            None if rest.as_str().is_empty() => return true,
+            None => {}
+        }
+        let Some((after, from)) = &mut retry else {
+            return false;
+        };
+        if from.next().is_none() {
+            return false;
+        }
+        at = *after;
+        rest = from.clone();
+    }
+}
+
+/// Each character's lower case.
+pub(super) fn folded(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(text.chars().flat_map(char::to_lowercase).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sigma::wildcards;
+    use super::*;
+
+    fn matches(pattern: &str, part: Part, text: &str) -> bool {
+        Pattern::new(&wildcards(pattern), part, false).matches(text)
+    }
+
+    #[test]
+    fn whole_values_wildcards_and_escapes() {
+        for (pattern, yes, no) in [
+            ("Login", vec!["login", "LOGIN"], vec!["logins", "alogin", ""]),
+            ("inv*", vec!["inv", "INVENTORY/1"], vec!["in", "xinv"]),
+            ("*/17", vec!["a/17", "/17"], vec!["a/17/", "17"]),
+            ("*mid*", vec!["mid", "aMIDb"], vec!["mi", ""]),
+            ("*", vec!["", "x"], vec![]),
+            ("a?c", vec!["abc", "aéc"], vec!["ac", "abbc"]),
+            ("a*b*c", vec!["abc", "aXbYbc", "abcbc"], vec!["abcb", "ab"]),
+            ("?", vec!["x", "é"], vec!["", "xy"]),
+            (r"a\*c", vec!["a*c"], vec!["abc"]),
+            (r"a\\*", vec![r"a\", r"a\b"], vec!["ab"]),
+            (r"\Windows\", vec![r"\windows\"], vec!["windows"]),
+            ("", vec![""], vec!["x"]),
+            ("ÄRGER*", vec!["ärger", "Ärger/1"], vec!["arger", "aerger"]),
+            ("kelvin", vec!["\u{212a}elvin"], vec!["ⓚelvin"]),
+        ] {
+            for text in yes {
+                assert!(matches(pattern, Part::Whole, text), "{pattern} ~ {text}");
+            }
+            for text in no {
+                assert!(!matches(pattern, Part::Whole, text), "{pattern} !~ {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn parts() {
+        assert!(matches("users/", Part::Start, "Users/3") && !matches("users/", Part::Start, "xusers/3"));
+        assert!(matches(".COM", Part::End, "a.com") && !matches(".com", Part::End, "a.comx"));
+        assert!(matches("word", Part::Inside, "PassWord1") && !matches("word", Part::Inside, "wor"));
+        assert!(matches("a?c", Part::Inside, "xxabcxx") && matches("a*z", Part::Start, "abzq"));
+        assert!(matches("", Part::Inside, "") && matches("", Part::Start, "x"));
+        assert!(matches("é", Part::Inside, "CAFÉ"));
+    }
+
+    #[test]
+    fn cased() {
+        let pattern = Pattern::plain("Root", Part::Whole, true);
+        assert!(pattern.matches("Root") && !pattern.matches("root"));
+        let inside = Pattern::plain("Ab", Part::Inside, true);
+        assert!(inside.matches("xAb") && !inside.matches("xab"));
+    }
+
+    #[test]
+    fn many_stars_end_in_time() {
+        let pattern = format!("{}b", "a*".repeat(200));
+        assert!(!matches(&pattern, Part::Whole, &"a".repeat(20_000)));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn globs_agree_with_regular_expressions(pattern in "[ab*?é]{0,8}", text in "[abé]{0,10}") {
+            let source: String = pattern.chars().map(|c| match c { '*' => ".*".into(), '?' => ".".into(), c => c.to_string() }).collect();
+            let regex = regex::Regex::new(&format!("(?s)^(?:{source})$")).unwrap();
+            proptest::prop_assert_eq!(matches(&pattern, Part::Whole, &text), regex.is_match(&text));
+        }
+    }
+}
