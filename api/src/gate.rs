@@ -3,19 +3,24 @@
 //!
 //! A handler that changes something journals its activity in the transaction of the change and says so with
 //! [`Recorded`]. For everything else the gate writes it: what was seen (with the [`Note`] of the handler), what was
-//! refused, what did not exist. A 401, a 429 and a 5xx leave none: nobody acted, or nothing was done.
+//! refused, what did not exist. A 429 and a 5xx leave none: nothing was done. A 401 leaves none either, for nobody is
+//! known who acted, except where a live session is named that is not the token's.
+
+use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use domain::{Activity, LogType, Outcome as Ending};
+use domain::{Activity, Outcome as Ending};
 
-use crate::auth::caller::{Caller, Identity, Origin, identify};
+use crate::attempt::Attempt;
+use crate::auth::caller::{Identity, Origin, bearer, identify};
 use crate::config::Peer;
 use crate::problem::Problem;
 use crate::shell::RequestId;
 use crate::state::AppState;
+use crate::{idempotency, net};
 
 /// Says that the activity of this request is already in the journal.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +32,7 @@ pub(crate) struct Note {
     pub(crate) action: Option<&'static str>,
     pub(crate) resource: Option<String>,
     pub(crate) records: Option<usize>,
-    pub(crate) log_type: Option<LogType>,
+    pub(crate) log_type: Option<domain::LogType>,
     pub(crate) detail: Option<String>,
 }
 
@@ -37,17 +42,28 @@ pub(crate) async fn locate(State(app): State<AppState>, mut request: Request, ne
     let headers = request.headers();
     let origin = Origin {
         request_id: request.extensions().get::<RequestId>().map_or_else(|| "".into(), |id| id.0.clone()),
-        ip: crate::net::client(peer, headers, &app.config.trusted_proxies),
-        user_agent: headers
-            .get(header::USER_AGENT)
-            .map(|value| String::from_utf8_lossy(value.as_bytes()).chars().filter(|c| *c != '\0').take(255).collect()),
+        ip: net::client(peer, headers, &app.config.trusted_proxies),
+        user_agent: headers.get(header::USER_AGENT).map(agent),
         now: app.clock.now(),
     };
-    request.extensions_mut().insert(origin);
+    request.extensions_mut().insert(Arc::new(origin));
     // Log-in answers carry tokens, so this holds before the gate as well as behind it.
     let mut response = detached(request, next).await;
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// The client program as sent, up to 255 characters.
+fn agent(value: &HeaderValue) -> Arc<str> {
+    match value.to_str() {
+        Ok(text) if text.len() <= 255 => text.into(),
+        _ => String::from_utf8_lossy(value.as_bytes())
+            .chars()
+            .filter(|c| *c != '\0')
+            .take(255)
+            .collect::<String>()
+            .into(),
+    }
 }
 
 /// A change runs in a task of its own: a client that goes away must not stop it half-way.
@@ -62,95 +78,97 @@ async fn detached(request: Request, next: Next) -> Response {
 }
 
 /// Identity in, activity out.
-pub(crate) async fn pass(State(app): State<AppState>, mut request: Request, next: Next) -> Response {
-    let Some(origin) = request.extensions().get::<Origin>().cloned() else {
+pub(crate) async fn pass(State(app): State<AppState>, request: Request, next: Next) -> Response {
+    enter(app, request, next, true).await
+}
+
+/// The same where a token may be missing. A bad token is never "without a token".
+pub(crate) async fn pass_anybody(State(app): State<AppState>, request: Request, next: Next) -> Response {
+    let must = bearer(request.headers()).is_some();
+    enter(app, request, next, must).await
+}
+
+async fn enter(app: AppState, mut request: Request, next: Next, identified: bool) -> Response {
+    let Some(origin) = request.extensions().get::<Arc<Origin>>().cloned() else {
         return Problem::internal("no origin").into_response();
     };
-    let identity = match identify(&app, request.headers(), &origin).await {
-        Ok(identity) => identity,
-        Err(problem) => return problem.into_response(),
-    };
-    request.extensions_mut().insert(identity.clone());
     let attempt = Attempt::of(&request);
-    let response = next.run(request).await;
-    let Identity::User(caller) = &identity else { return response };
-    if let Some(activity) = attempt.ended(caller, &response)
-        && let Err(error) = app.store.append(activity).await
-    {
-        return Problem::from(error).into_response();
+    let identity = if identified {
+        match identify(&app, request.headers(), &origin).await {
+            Ok(identity) => Some(identity),
+            Err(problem) => return problem.into_response(),
+        }
+    } else {
+        if let Err(problem) = app.limits.anonymous(net::source(origin.ip)) {
+            return problem.into_response();
+        }
+        None
+    };
+    let template = Template { identity: identity.clone(), origin };
+    if names_another_session(request.headers(), identity.as_ref()) {
+        let activity = attempt.mismatched(&template);
+        return record(&app, activity, || {
+            Problem::unauthorized("The session does not belong to this log-in. Log in again.").into_response()
+        })
+        .await;
     }
-    response
+    if let Some(identity) = identity {
+        request.extensions_mut().insert(identity);
+    }
+    let response = match idempotency::key(&request) {
+        None => next.run(request).await,
+        Some(key) => idempotency::once(&app, &template, key, request, next).await,
+    };
+    match attempt.ended(&template, &response) {
+        None => response,
+        Some(activity) => record(&app, activity, || response).await,
+    }
 }
 
-/// What the request tries, as its method and path say.
-struct Attempt {
-    action: &'static str,
-    resource: String,
-    log_type: LogType,
+/// The answer once the activity is durable; without that there is none.
+async fn record(app: &AppState, activity: Activity, answer: impl FnOnce() -> Response) -> Response {
+    match app.store.append(activity).await {
+        Ok(()) => answer(),
+        Err(error) => Problem::from(error).into_response(),
+    }
 }
 
-impl Attempt {
-    fn of(request: &Request) -> Self {
-        let path = request.uri().path();
-        let path = path.strip_prefix("/api/").unwrap_or(path).trim_matches('/');
-        let group = path.split('/').next().unwrap_or_default();
-        let last = path.rsplit('/').next().unwrap_or_default();
-        let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-        let action = match *request.method() {
-            _ if group == "analytics" => "View",
-            _ if !reads && matches!(group, "alerts" | "exceptions" | "rules" | "keys") => "Admin",
-            Method::POST => "Create",
-            Method::PUT | Method::PATCH => "Update",
-            Method::DELETE => "Delete",
-            _ => "View",
-        };
-        let business = matches!(group, "inventory" | "orders" | "users" | "logs");
-        let look_up = matches!(last, "categories" | "roles" | "risk" | "activity-summary");
-        let log_type = if business && !look_up { LogType::DataAccess } else { LogType::System };
-        Self { action, resource: path.chars().take(255).collect(), log_type }
-    }
+/// `X-Session-Id` is a name and never a credential: where it is sent it must be the token's.
+fn names_another_session(headers: &HeaderMap, identity: Option<&Identity>) -> bool {
+    let (Some(named), Some(Identity::User(caller))) = (headers.get("x-session-id"), identity) else { return false };
+    !named.is_empty() && named.as_bytes() != caller.session_id.as_bytes()
+}
 
-    /// The activity that the answer leaves to the gate, if it leaves one.
-    fn ended(&self, caller: &Caller, response: &Response) -> Option<Activity> {
-        let status = response.status();
-        let quiet =
-            status.is_server_error() || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS);
-        if quiet || response.extensions().get::<Recorded>().is_some() {
-            return None;
-        }
-        let mut activity = self.activity(caller);
-        if status.is_client_error() {
-            let denied = status == StatusCode::FORBIDDEN;
-            activity.outcome = if denied { Ending::Denied } else { Ending::Failure };
-            activity.attributes.insert("status".into(), status.as_u16().into());
-            let problem = response.extensions().get::<Problem>();
-            activity.reason = problem.and_then(|problem| problem.reason).map(str::to_owned);
-            let why = problem.map_or("", |problem| problem.error.as_str());
-            let word = if denied { "Refused" } else { "Failed" };
-            activity.detail = Some(format!("{word}: {} {}: {why}", self.action, self.resource));
-        } else if let Some(note) = response.extensions().get::<Note>() {
-            self.complete(&mut activity, note);
-        }
-        Some(activity)
-    }
+/// Who acts in this request, for its activity.
+pub(crate) struct Template {
+    pub(crate) identity: Option<Identity>,
+    pub(crate) origin: Arc<Origin>,
+}
 
-    fn activity(&self, caller: &Caller) -> Activity {
-        let mut activity = caller.activity(self.action, &self.resource, self.log_type);
-        activity.detail = Some(format!("{} {}", self.action, self.resource));
-        activity
-    }
-
-    fn complete(&self, activity: &mut Activity, note: &Note) {
-        activity.action = note.action.unwrap_or(self.action).to_owned();
-        activity.log_type = note.log_type.or(activity.log_type);
-        if let Some(resource) = &note.resource {
-            activity.resource = Some(resource.clone());
+impl Template {
+    /// An activity of this request.
+    pub(crate) fn activity(&self, action: &str, resource: &str, log_type: domain::LogType) -> Activity {
+        match &self.identity {
+            Some(Identity::User(caller)) => caller.activity(action, resource, log_type),
+            Some(Identity::Key(key)) => {
+                let mut activity = self.origin.activity(action, resource, log_type);
+                activity.attributes.insert("key".into(), key.name.clone().into());
+                activity
+            }
+            None => self.origin.activity(action, resource, log_type),
         }
-        activity.records = note.records.map(|records| i64::try_from(records).unwrap_or(i64::MAX));
-        let resource = activity.resource.as_deref().unwrap_or_default();
-        activity.detail = Some(note.detail.clone().unwrap_or_else(|| match note.records {
-            Some(records) => format!("{} {resource} ({records} records)", activity.action),
-            None => format!("{} {resource}", activity.action),
-        }));
     }
+}
+
+/// Whether an answer's request was recorded by whoever answered it, or has to leave nothing.
+pub(crate) fn is_quiet(response: &Response) -> bool {
+    let status = response.status();
+    status.is_server_error()
+        || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS)
+        || response.extensions().get::<Recorded>().is_some()
+}
+
+/// How an answer that is no success ended.
+pub(crate) fn ending(status: StatusCode) -> Ending {
+    if status == StatusCode::FORBIDDEN { Ending::Denied } else { Ending::Failure }
 }

@@ -2,9 +2,11 @@
 //!
 //! # Map
 //! - [`routes`]: one file per group of endpoints, and [`router`], which says in which order the layers stand.
-//! - [`gate`]: who is asking, and the one activity that each request leaves. [`auth`]: tokens, passwords, rights.
+//! - [`gate`]: who is asking, and the one activity that each request leaves ([`attempt`]); [`idempotency`] of `POST`.
+//!   [`auth`]: tokens, passwords, rights.
 //! - [`problem`], [`fault`], [`shell`]: the only places that know how an error looks.
-//! - [`extract`]: bodies, queries and paths, refused with the member's name. [`answer`], [`csv`]: what goes out.
+//! - [`extract`]: bodies, queries and paths, refused with the member's name. [`answer`], [`paging`], [`csv`]: what goes out.
+//! - [`hooks`]: what only the detector can do, handed in by the program.
 //! - [`limit`], [`net`], [`cors`], [`serve`]: the edge.
 //!
 //! # How to add an endpoint
@@ -13,6 +15,7 @@
 //! change hands its activity to the store's transaction and returns `answer::changed`.
 
 mod answer;
+mod attempt;
 mod auth;
 mod config;
 mod cors;
@@ -20,8 +23,11 @@ mod csv;
 mod extract;
 mod fault;
 mod gate;
+mod hooks;
+mod idempotency;
 mod limit;
 mod net;
+mod paging;
 mod problem;
 mod routes;
 mod serve;
@@ -30,6 +36,7 @@ mod state;
 mod user_view;
 
 pub use config::Config;
+pub use hooks::{DryRun, HookFuture, Hooks, Readiness, Reprocess, Reprocessed};
 pub use routes::router;
 pub use serve::serve;
 pub use state::{AppState, SetupError};

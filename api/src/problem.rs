@@ -9,6 +9,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::gate::Recorded;
+
 /// What is wrong with one member of a request.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
 pub(crate) struct FieldError {
@@ -29,8 +31,10 @@ pub(crate) struct Problem {
     pub(crate) reason: Option<&'static str>,
     pub(crate) retry_after_s: Option<u64>,
     /// Members beside the standard ones.
-    pub(crate) extra: Option<serde_json::Map<String, serde_json::Value>>,
+    pub(crate) extra: Option<Box<serde_json::Map<String, serde_json::Value>>>,
     cause: Option<Arc<str>>,
+    /// Its activity is in the journal already.
+    recorded: bool,
 }
 
 impl Problem {
@@ -44,6 +48,7 @@ impl Problem {
             retry_after_s: None,
             extra: None,
             cause: None,
+            recorded: false,
         }
     }
 
@@ -113,9 +118,15 @@ impl Problem {
         self
     }
 
-    /// A member beside the standard ones.
+    /// Says that the handler recorded the refusal itself.
+    pub(crate) fn recorded(mut self) -> Self {
+        self.recorded = true;
+        self
+    }
+
+    /// Members beside the standard ones.
     pub(crate) fn with_extra(mut self, extra: serde_json::Map<String, serde_json::Value>) -> Self {
-        self.extra = Some(extra);
+        self.extra = Some(Box::new(extra));
         self
     }
 
@@ -124,9 +135,9 @@ impl Problem {
         self.cause.as_deref()
     }
 
-    /// The finished answer.
-    pub(crate) fn render(&self, request_id: &str) -> Response {
-        let mut body = self.extra.clone().unwrap_or_default();
+    /// The body of the answer.
+    pub(crate) fn body(&self, request_id: &str) -> String {
+        let mut body = self.extra.as_deref().cloned().unwrap_or_default();
         let title = self.status.canonical_reason().unwrap_or("Error");
         body.insert("type".into(), "about:blank".into());
         body.insert("title".into(), title.into());
@@ -135,7 +146,12 @@ impl Problem {
         body.insert("error".into(), self.error.clone().into());
         body.insert("request_id".into(), request_id.into());
         body.insert("errors".into(), serde_json::to_value(&self.errors).unwrap_or_default());
-        let body = serde_json::Value::Object(body).to_string();
+        serde_json::Value::Object(body).to_string()
+    }
+
+    /// The finished answer.
+    pub(crate) fn render(&self, request_id: &str) -> Response {
+        let body = self.body(request_id);
         let kind = (header::CONTENT_TYPE, "application/problem+json");
         let mut response = (self.status, [kind], body).into_response();
         if let Some(seconds) = self.retry_after_s {
@@ -149,6 +165,9 @@ impl IntoResponse for Problem {
     /// An empty answer that carries the problem to the layer that renders it.
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
+        if self.recorded {
+            response.extensions_mut().insert(Recorded);
+        }
         response.extensions_mut().insert(self);
         response
     }

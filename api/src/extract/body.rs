@@ -2,14 +2,14 @@
 
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, Request};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use serde_json::{Map, Value};
 
 use super::{Fields, FromFields};
 use crate::problem::{Outcome, Problem};
 
 /// The largest JSON body, except for streams.
-const MOST: usize = 1024 * 1024;
+pub(crate) const MOST_JSON: usize = 1024 * 1024;
 
 /// A JSON object as the body. An absent body is an object without members: some clients post nothing.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -19,22 +19,27 @@ impl<T: FromFields, S: Send + Sync> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let bytes = read_limited(body, MOST).await?;
-        if let Some(kind) = parts.headers.get(header::CONTENT_TYPE)
-            && !bytes.is_empty()
-        {
-            let kind = kind.to_str().unwrap_or_default().to_ascii_lowercase();
-            let kind = kind.split(';').next().unwrap_or_default().trim();
-            if kind != "application/json" && !kind.ends_with("+json") && kind != "text/plain" {
-                return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json"));
-            }
+        let bytes = read_limited(body, MOST_JSON).await?;
+        if !bytes.is_empty() {
+            json_type(&parts.headers)?;
         }
         T::from_fields(&Fields::new(object(&bytes)?)).map(Self)
     }
 }
 
+/// Refuses what does not call itself JSON; plain text passes, for forms that cannot say more.
+pub(crate) fn json_type(headers: &HeaderMap) -> Outcome<()> {
+    let Some(kind) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let kind = kind.to_str().unwrap_or_default().to_ascii_lowercase();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if kind == "application/json" || kind.ends_with("+json") || kind == "text/plain" {
+        return Ok(());
+    }
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json"))
+}
+
 /// The whole body, or 413.
-async fn read_limited(body: axum::body::Body, most: usize) -> Outcome<axum::body::Bytes> {
+pub(crate) async fn read_limited(body: axum::body::Body, most: usize) -> Outcome<axum::body::Bytes> {
     to_bytes(body, most).await.map_err(|error| {
         use std::error::Error;
         let mut source: Option<&(dyn Error + 'static)> = Some(&error);

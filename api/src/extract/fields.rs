@@ -1,6 +1,6 @@
 //! [`Fields`]: the members of a body or a query, read one by one so that each fault names its member.
 
-use domain::Timestamp;
+use domain::{DAY, Timestamp};
 use serde_json::{Map, Value};
 
 use super::number::{self, NotANumber};
@@ -133,6 +133,19 @@ impl Fields {
         Timestamp::parse_lenient(&text).map(Some).ok_or_else(|| {
             Problem::field(name, format!("{name} must be a date such as 2026-03-01 or 2026-03-01T12:00:00Z"))
         })
+    }
+}
+
+impl Fields {
+    /// The end of a span: a bare date is its whole day.
+    pub(crate) fn time_end(&self, name: &str) -> Outcome<Option<Timestamp>> {
+        let is_date = self.text(name)?.is_some_and(|text| text.trim().len() == "2026-03-01".len());
+        Ok(self.time(name)?.map(|time| if is_date { time.plus(DAY - 1) } else { time }))
+    }
+
+    /// Text that must be there.
+    pub(crate) fn required(&self, name: &str, max: usize) -> Outcome<String> {
+        self.words(name, max)?.ok_or_else(|| Problem::field(name, format!("{name} is required")))
     }
 }
 

@@ -5,6 +5,11 @@ mod fields;
 mod number;
 mod query;
 
-pub(crate) use body::Body;
+pub(crate) use body::{Body, MOST_JSON, json_type, read_limited};
 pub(crate) use fields::{Fields, FromFields};
-pub(crate) use query::{PathId, Query};
+pub(crate) use query::{PathId, Query, decoded};
+
+/// The whole number that a text is, in any spelling.
+pub(crate) fn whole_number(text: &str) -> Option<i64> {
+    number::whole(text).ok()
+}

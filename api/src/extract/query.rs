@@ -41,16 +41,21 @@ fn pairs(query: &str) -> Outcome<Map<String, Value>> {
     let mut members = Map::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let name = decode(name).ok_or_else(|| Problem::field("query", "The query is not valid UTF-8"))?;
-        let value =
-            decode(value).ok_or_else(|| Problem::field(&name, format!("{name} in the query is not valid UTF-8")))?;
+        let name = decode(name, true).ok_or_else(|| Problem::field("query", "The query is not valid UTF-8"))?;
+        let value = decode(value, true)
+            .ok_or_else(|| Problem::field(&name, format!("{name} in the query is not valid UTF-8")))?;
         members.insert(name, Value::String(value));
     }
     Ok(members)
 }
 
-/// Percent-decoding of a form; `None` where the bytes are no UTF-8. A stray `%` stands for itself.
-fn decode(text: &str) -> Option<String> {
+/// A segment of a path, percent-decoded; `None` where the bytes are no UTF-8.
+pub(crate) fn decoded(segment: &str) -> Option<String> {
+    decode(segment, false)
+}
+
+/// Percent-decoding; `None` where the bytes are no UTF-8. A stray `%` stands for itself; in a form `+` is a blank.
+fn decode(text: &str, form: bool) -> Option<String> {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -65,7 +70,7 @@ fn decode(text: &str) -> Option<String> {
                 at += 3;
                 continue;
             }
-            (b'+', _) => out.push(b' '),
+            (b'+', _) if form => out.push(b' '),
             (byte, _) => out.push(byte),
         }
         at += 1;

@@ -1,19 +1,22 @@
 //! `/api/auth`: registering, logging in and out.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use domain::{LogType, Outcome as Ending, Role, username_key};
+use domain::{Activity, LogType, Outcome as Ending, Role, Timestamp, username_key};
 use serde_json::{Value, json};
 use store::{NewUser, UserRow};
 
 use super::{both, users};
 use crate::answer;
-use crate::auth::caller::{Identity, Origin, bearer, identify};
+use crate::auth::caller::{Identity, Origin};
 use crate::auth::rights::{Allowed, LoggedIn};
 use crate::auth::{password, throttle};
 use crate::extract::{Body, Fields, FromFields};
@@ -22,10 +25,14 @@ use crate::problem::{Outcome, Problem};
 use crate::state::AppState;
 use crate::user_view::User;
 
-/// What anybody may ask for.
+/// What anybody may ask for, and what is recorded by its handler.
 pub(crate) fn before_the_gate() -> Router<AppState> {
-    let router = both(Router::new(), "/api/auth/register", post(register));
-    both(router, "/api/auth/login", post(login))
+    both(Router::new(), "/api/auth/login", post(login))
+}
+
+/// What takes no token, but honours one.
+pub(crate) fn for_anybody() -> Router<AppState> {
+    both(Router::new(), "/api/auth/register", post(register))
 }
 
 /// What takes a session.
@@ -70,50 +77,36 @@ fn required(fields: &Fields, name: &str) -> Outcome<String> {
 
 async fn register(
     State(app): State<AppState>,
-    Extension(origin): Extension<Origin>,
-    headers: HeaderMap,
+    Extension(origin): Extension<Arc<Origin>>,
+    identity: Option<Extension<Identity>>,
     Body(new): Body<Registration>,
 ) -> Outcome<Response> {
-    // With a token the table of rights holds, and a bad token is never "without a token".
-    let by = match bearer(&headers) {
-        None => {
-            app.limits.anonymous(net::source(origin.ip))?;
-            None
+    let by = match identity {
+        None => None,
+        Some(Extension(Identity::User(caller))) => Some(caller),
+        Some(Extension(Identity::Key(_))) => {
+            return Err(Problem::forbidden("An API key may only post events.").with_reason("no_right"));
         }
-        Some(_) => match identify(&app, &headers, &origin).await? {
-            Identity::User(caller) => Some(caller),
-            Identity::Key(_) => return Err(Problem::forbidden("An API key may only post events.")),
-        },
     };
     let role = new.user.role.unwrap_or(Role::Employee);
     let allowed = match &by {
         None => app.config.self_registration && role == Role::Employee,
         Some(caller) => users::may_manage(caller.user.role, role),
     };
+    if !allowed {
+        let refusal = match by {
+            None if !app.config.self_registration => "Self-registration is off; ask an Admin for an account.",
+            None => "You may only register as an Employee.",
+            Some(_) => "You may not create users with this role.",
+        };
+        return Err(Problem::forbidden(refusal).with_reason("no_right"));
+    }
     let base = match &by {
         None => origin.activity("Create", "users", LogType::DataAccess),
         Some(caller) => caller.activity("Create", "users", LogType::DataAccess),
     };
-    if !allowed {
-        let mut activity = base;
-        activity.outcome = Ending::Denied;
-        activity.reason = Some("no_right".into());
-        activity.attributes.insert("status".into(), 403.into());
-        activity.detail = Some(format!("Refused: create user {} as {}", new.username, role.name()));
-        app.store.append(activity).await?;
-        return Err(Problem::forbidden(match by {
-            None if !app.config.self_registration => "Self-registration is off; ask an Admin for an account.",
-            None => "You may only register as an Employee.",
-            Some(_) => "You may not create users with this role.",
-        }));
-    }
     let username = new.username.trim().to_owned();
-    if !(3..=100).contains(&username.chars().count()) || username.chars().any(char::is_control) {
-        return Err(Problem::field(
-            "username",
-            "username must be 3 to 100 characters long, without control characters",
-        ));
-    }
+    domain::check_username(&username).map_err(|sentence| Problem::field("username", sentence))?;
     password::check(&new.password, &username)?;
     let password_hash = app.hasher.hash(net::source(origin.ip), new.password).await?;
     let user = NewUser {
@@ -140,28 +133,31 @@ async fn register(
 
 async fn login(
     State(app): State<AppState>,
-    Extension(origin): Extension<Origin>,
+    Extension(origin): Extension<Arc<Origin>>,
     Body(credentials): Body<Credentials>,
 ) -> Outcome<Response> {
     let name: String = credentials.username.trim().chars().take(100).collect();
     let key = username_key(&name);
     let source = net::source(origin.ip);
+    // Looked up first, so that a refused attempt is told apart by who exists as well; the client never learns it.
+    let user = app.store.user_by_key(&key).await?;
+    let (known_user, user_id) = (user.is_some(), user.as_ref().map(|user| user.user_id));
     let failed = |reason: &str| {
         let mut activity = origin.activity("LoginFailed", "auth", LogType::Auth);
         activity.user = Some(name.clone());
+        activity.user_id = user_id;
+        activity.known_user = known_user;
         activity.outcome = Ending::Failure;
         activity.reason = Some(reason.to_owned());
         activity.detail = Some(format!("Failed log-in as {name}"));
         activity
     };
-    let attempts = app.store.login_attempts(&key, &source.to_string(), origin.now).await?;
-    if let Some(seconds) = throttle::wait(&attempts, origin.now) {
-        app.store.append(failed("throttled")).await?;
-        return Err(Problem::throttled(seconds));
-    }
-    let user = app.store.user_by_key(&key).await?;
+    throttled(&app, &key, source, origin.now, || failed("throttled")).await?;
+    let turn = app.hasher.turn(source).await?;
+    // Asked again now that it is this attempt's turn: of a hundred at once only as many as there are turns may pass.
+    throttled(&app, &key, source, app.clock.now(), || failed("throttled")).await?;
     let hash = user.as_ref().map(|user| user.password_hash.clone());
-    let right = app.hasher.verify(source, credentials.password, hash).await?;
+    let right = app.hasher.verify(&turn, credentials.password, hash).await?;
     let reason = match &user {
         None => Some("unknown_user"),
         Some(_) if !right => Some("bad_password"),
@@ -170,14 +166,13 @@ async fn login(
     };
     let user = match (user, reason) {
         (Some(user), None) => user,
-        (user, reason) => {
-            let mut activity = failed(reason.unwrap_or("unknown_user"));
-            activity.known_user = user.is_some();
-            activity.user_id = user.map(|user| user.user_id);
+        (_, reason) => {
+            let activity = failed(reason.unwrap_or("unknown_user"));
             app.store.login_failed(&key, &source.to_string(), activity).await?;
             return Err(Problem::unauthorized("Invalid credentials"));
         }
     };
+    drop(turn);
     let session: [u8; 24] = rand::random();
     let session = URL_SAFE_NO_PAD.encode(session);
     // The session begins when it is made, after the time that bcrypt took.
@@ -191,8 +186,13 @@ async fn login(
     activity.session_id = Some(session.clone());
     activity.known_user = true;
     activity.detail = Some(format!("Logged in as {}", user.username));
-    let agent = origin.user_agent.clone();
-    app.store.start_session(&session, user.user_id, now, expires, origin.ip, agent, activity).await?;
+    let agent = origin.user_agent.as_deref().map(str::to_owned);
+    let started = app.store.start_session(&session, user.user_id, now, expires, origin.ip, agent, activity).await;
+    started.map_err(|error| match error {
+        // Deleted or deactivated while bcrypt was at work.
+        store::Error::NotFound => Problem::unauthorized("Invalid credentials"),
+        other => other.into(),
+    })?;
     app.store.login_succeeded(&key, &source.to_string(), now).await?;
     let body = json!({
         "message": "Login successful",
@@ -202,6 +202,20 @@ async fn login(
         "user": User::from(&user),
     });
     Ok(answer::json_with(StatusCode::OK, &body))
+}
+
+/// Refuses an attempt that comes too soon, and records it.
+async fn throttled(
+    app: &AppState,
+    key: &str,
+    source: IpAddr,
+    now: Timestamp,
+    activity: impl Fn() -> Activity,
+) -> Outcome<()> {
+    let attempts = app.store.login_attempts(key, &source.to_string(), now).await?;
+    let Some(seconds) = throttle::wait(&attempts, now) else { return Ok(()) };
+    app.store.append(activity()).await?;
+    Err(Problem::throttled(seconds))
 }
 
 async fn logout(Allowed(caller, _): Allowed<LoggedIn>, State(app): State<AppState>) -> Outcome<Response> {

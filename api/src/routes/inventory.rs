@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::get;
 use domain::{LogType, Timestamp};
@@ -14,6 +14,7 @@ use super::both;
 use crate::answer::{self, Form};
 use crate::auth::rights::{Allowed, LoggedIn, ManageInventory};
 use crate::extract::{Body, Fields, FromFields, PathId, Query};
+use crate::paging::{self, Page};
 use crate::problem::{Outcome, Problem};
 use crate::state::AppState;
 
@@ -27,26 +28,26 @@ const MOST: i64 = 2_147_483_647;
 
 /// An item as clients see it; `name` repeats `item_name`.
 #[derive(Serialize)]
-struct Item {
+struct Item<'a> {
     item_id: i64,
-    item_name: String,
-    name: String,
-    description: Option<String>,
-    category: Option<String>,
+    item_name: &'a str,
+    name: &'a str,
+    description: Option<&'a str>,
+    category: Option<&'a str>,
     quantity: i64,
     #[serde(serialize_with = "answer::amount")]
     unit_price: i64,
     last_updated: Timestamp,
 }
 
-impl From<ItemRow> for Item {
-    fn from(row: ItemRow) -> Self {
+impl<'a> From<&'a ItemRow> for Item<'a> {
+    fn from(row: &'a ItemRow) -> Self {
         Self {
             item_id: row.item_id,
-            item_name: row.name.clone(),
-            name: row.name,
-            description: row.description,
-            category: row.category,
+            item_name: &row.name,
+            name: &row.name,
+            description: row.description.as_deref(),
+            category: row.category.as_deref(),
             quantity: row.quantity,
             unit_price: row.price_cents,
             last_updated: row.last_updated,
@@ -57,6 +58,7 @@ impl From<ItemRow> for Item {
 struct Filter {
     category: Option<String>,
     search: Option<String>,
+    page: Page,
     form: Form,
 }
 
@@ -65,6 +67,7 @@ impl FromFields for Filter {
         Ok(Self {
             category: fields.words("category", 255)?,
             search: fields.words("search", 255)?,
+            page: Page::from_fields(fields)?,
             form: Form::from_fields(fields)?,
         })
     }
@@ -99,11 +102,18 @@ impl FromFields for Members {
     }
 }
 
-async fn list(_: Allowed<LoggedIn>, State(app): State<AppState>, Query(filter): Query<Filter>) -> Outcome<Response> {
+async fn list(
+    _: Allowed<LoggedIn>,
+    State(app): State<AppState>,
+    uri: Uri,
+    Query(filter): Query<Filter>,
+) -> Outcome<Response> {
     let rows = app.store.items(filter.category.as_deref(), filter.search.as_deref()).await?;
-    let rows: Vec<Item> = rows.into_iter().map(Item::from).collect();
+    let (part, next) = filter.page.of_whole(&rows, |row| row.item_id)?;
+    let part: Vec<Item<'_>> = part.iter().map(Item::from).collect();
     let columns = ["item_id", "item_name", "category", "description", "quantity", "unit_price", "last_updated"];
-    Ok(answer::list(filter.form, "inventory", &columns, &rows))
+    let response = answer::list(filter.form, "inventory", &columns, &part);
+    Ok(paging::link(paging::counted(response, rows.len()), &uri, next.as_deref()))
 }
 
 async fn categories(_: Allowed<LoggedIn>, State(app): State<AppState>) -> Outcome<Response> {
@@ -112,7 +122,7 @@ async fn categories(_: Allowed<LoggedIn>, State(app): State<AppState>) -> Outcom
 
 async fn one(_: Allowed<LoggedIn>, State(app): State<AppState>, PathId(id): PathId) -> Outcome<Response> {
     let item = app.store.item(id).await?.ok_or_else(missing)?;
-    Ok(answer::seen(&Item::from(item)))
+    Ok(answer::seen(&Item::from(&item)))
 }
 
 async fn create(
@@ -134,7 +144,7 @@ async fn create(
         activity
     };
     let item = app.store.create_item(item, journal).await?;
-    Ok(answer::changed(StatusCode::CREATED, "Item created successfully", "item", &Item::from(item)))
+    Ok(answer::changed(StatusCode::CREATED, "Item created successfully", "item", &Item::from(&item)))
 }
 
 async fn update(
@@ -161,7 +171,7 @@ async fn update(
         store::Error::NotFound => missing(),
         other => other.into(),
     })?;
-    Ok(answer::changed(StatusCode::OK, "Item updated successfully", "item", &Item::from(item)))
+    Ok(answer::changed(StatusCode::OK, "Item updated successfully", "item", &Item::from(&item)))
 }
 
 async fn remove(

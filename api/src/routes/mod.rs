@@ -1,17 +1,28 @@
 //! The endpoints, one file a group, and how they stand together.
 
+mod alerts;
+mod analytics;
 mod auth;
+mod dead_letters;
+mod exceptions;
 mod health;
 mod inventory;
+mod keys;
+mod logs;
 mod orders;
+mod rules;
 mod users;
 
 use axum::Router;
+use axum::http::{HeaderValue, header};
 use axum::middleware::from_fn_with_state;
 use axum::routing::MethodRouter;
+use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::state::AppState;
 use crate::{cors, gate, shell};
+
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 /// The whole API. From the outside in: CORS, the shell, the place of origin, the gate, the handlers.
 pub fn router(app: AppState) -> Router {
@@ -20,9 +31,17 @@ pub fn router(app: AppState) -> Router {
         .merge(users::routes())
         .merge(inventory::routes())
         .merge(orders::routes())
+        .merge(logs::routes())
+        .merge(analytics::routes())
+        .merge(alerts::routes())
+        .merge(exceptions::routes())
+        .merge(rules::routes())
+        .merge(keys::routes())
+        .merge(dead_letters::routes())
         .route_layer(from_fn_with_state(app.clone(), gate::pass));
     let located = Router::new()
         .merge(known)
+        .merge(auth::for_anybody().route_layer(from_fn_with_state(app.clone(), gate::pass_anybody)))
         .merge(auth::before_the_gate())
         .route_layer(from_fn_with_state(app.clone(), gate::locate));
     Router::new()
@@ -32,6 +51,8 @@ pub fn router(app: AppState) -> Router {
         .method_not_allowed_fallback(shell::wrong_method)
         .layer(from_fn_with_state(app.clock.clone(), shell::wrap))
         .layer(cors::layer(&app.config.cors_origins))
+        // Outside of CORS, which answers preflights itself.
+        .layer(SetResponseHeaderLayer::if_not_present(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF))
         .with_state(app)
 }
 

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::get;
 use domain::{LogType, Role, Timestamp};
@@ -15,6 +15,7 @@ use crate::answer::{self, Form};
 use crate::auth::caller::Caller;
 use crate::auth::rights::{Allowed, UseOrders};
 use crate::extract::{Body, Fields, FromFields, PathId, Query};
+use crate::paging::{self, Page};
 use crate::problem::{Outcome, Problem};
 use crate::state::AppState;
 
@@ -45,13 +46,18 @@ impl From<OrderRow> for Order {
 struct Filter {
     user_id: Option<i64>,
     item_id: Option<i64>,
+    page: Page,
     form: Form,
 }
 
 impl FromFields for Filter {
     fn from_fields(fields: &Fields) -> Outcome<Self> {
-        let form = Form::from_fields(fields)?;
-        Ok(Self { user_id: fields.integer("user_id")?, item_id: fields.integer("item_id")?, form })
+        Ok(Self {
+            user_id: fields.integer("user_id")?,
+            item_id: fields.integer("item_id")?,
+            page: Page::from_fields(fields)?,
+            form: Form::from_fields(fields)?,
+        })
     }
 }
 
@@ -80,34 +86,38 @@ fn not_yours() -> Problem {
     Problem::forbidden("You may only use your own orders.").with_reason("not_own")
 }
 
-fn listed(form: Form, rows: Vec<OrderRow>) -> Response {
-    let rows: Vec<Order> = rows.into_iter().map(Order::from).collect();
+fn listed(filter: &Filter, uri: &Uri, rows: &[OrderRow]) -> Outcome<Response> {
+    let (part, next) = filter.page.of_whole(rows, |row| row.order_id)?;
+    let part: Vec<Order> = part.iter().cloned().map(Order::from).collect();
     let columns = ["order_id", "user_id", "username", "item_id", "item_name", "quantity", "order_time"];
-    answer::list(form, "orders", &columns, &rows)
+    let response = answer::list(filter.form, "orders", &columns, &part);
+    Ok(paging::link(paging::counted(response, rows.len()), uri, next.as_deref()))
 }
 
 async fn list(
     Allowed(caller, _): Allowed<UseOrders>,
     State(app): State<AppState>,
+    uri: Uri,
     Query(filter): Query<Filter>,
 ) -> Outcome<Response> {
     let own = (!all(&caller)).then_some(caller.user.user_id);
     if own.is_some() && filter.user_id.is_some() && filter.user_id != own {
         return Err(not_yours());
     }
-    Ok(listed(filter.form, app.store.orders(own.or(filter.user_id), filter.item_id).await?))
+    listed(&filter, &uri, &app.store.orders(own.or(filter.user_id), filter.item_id).await?)
 }
 
 async fn of_user(
     Allowed(caller, _): Allowed<UseOrders>,
     State(app): State<AppState>,
     PathId(user): PathId,
+    uri: Uri,
     Query(filter): Query<Filter>,
 ) -> Outcome<Response> {
     if !all(&caller) && !caller.is(user) {
         return Err(not_yours());
     }
-    Ok(listed(filter.form, app.store.orders(Some(user), filter.item_id).await?))
+    listed(&filter, &uri, &app.store.orders(Some(user), filter.item_id).await?)
 }
 
 /// The order, if there is one that is the caller's business: whose right is "own" learns nothing of other ids.

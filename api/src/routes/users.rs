@@ -2,20 +2,21 @@
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::get;
-use domain::{LogType, MINUTE, Role};
+use domain::{LogType, MINUTE, Outcome as Ending, Role};
 use serde_json::{Value, json};
 use store::{UserChange, UserRow};
 
 use super::both;
 use crate::answer::{self, Form};
 use crate::auth::caller::Caller;
-use crate::auth::password;
 use crate::auth::rights::{Allowed, LoggedIn, ManageUsers};
+use crate::auth::{password, throttle};
 use crate::extract::{Body, Fields, FromFields, PathId, Query};
 use crate::net;
+use crate::paging::{self, Page};
 use crate::problem::{Outcome, Problem};
 use crate::state::AppState;
 use crate::user_view::User;
@@ -25,8 +26,6 @@ pub(crate) fn routes() -> Router<AppState> {
     let router = both(router, "/api/users/roles", get(roles));
     both(router, "/api/users/{user_id}", get(one).put(update).delete(remove))
 }
-
-const ROLES: [Role; 4] = [Role::Admin, Role::Supervisor, Role::Employee, Role::Contractor];
 
 /// Whether somebody of role `by` may create, change and delete users of role `of`.
 pub(crate) fn may_manage(by: Role, of: Role) -> bool {
@@ -82,19 +81,33 @@ fn not_yours() -> Problem {
     Problem::forbidden("You may only see and change your own account.").with_reason("not_own")
 }
 
+struct Filter {
+    page: Page,
+    form: Form,
+}
+
+impl FromFields for Filter {
+    fn from_fields(fields: &Fields) -> Outcome<Self> {
+        Ok(Self { page: Page::from_fields(fields)?, form: Form::from_fields(fields)? })
+    }
+}
+
 async fn list(
     Allowed(caller, _): Allowed<LoggedIn>,
     State(app): State<AppState>,
-    Query(form): Query<Form>,
+    uri: Uri,
+    Query(Filter { page, form }): Query<Filter>,
 ) -> Outcome<Response> {
     let rows = if staff(&caller) { app.store.users().await? } else { vec![(*caller.user).clone()] };
-    let rows: Vec<User> = rows.iter().map(User::from).collect();
+    let (part, next) = page.of_whole(&rows, |row| row.user_id)?;
+    let part: Vec<User> = part.iter().map(User::from).collect();
     let columns = ["user_id", "username", "email", "full_name", "role_id", "role_name", "is_active", "created_at"];
-    Ok(answer::list(form, "users", &columns, &rows))
+    let response = answer::list(form, "users", &columns, &part);
+    Ok(paging::link(paging::counted(response, rows.len()), &uri, next.as_deref()))
 }
 
 async fn roles(_: Allowed<LoggedIn>) -> Response {
-    let roles: Vec<Value> = ROLES.iter().map(|r| json!({ "role_id": r.id(), "role_name": r.name() })).collect();
+    let roles: Vec<Value> = Role::ALL.iter().map(|r| json!({ "role_id": r.id(), "role_name": r.name() })).collect();
     answer::seen(&roles)
 }
 
@@ -163,19 +176,32 @@ async fn update(
 
 /// One's own password takes the current one or a fresh log-in: a stolen token must not be enough.
 async fn confirm(app: &AppState, caller: &Caller, current: Option<String>) -> Outcome<()> {
-    let again = || Problem::forbidden("Log in again to change your password").with_reason("stale_session");
     match current {
         Some(current) => {
-            let hash = Some(caller.user.password_hash.clone());
-            let right = app.hasher.verify(net::source(caller.origin.ip), current, hash).await?;
-            if right {
-                Ok(())
-            } else {
-                Err(Problem::forbidden("The current password is wrong.").with_reason("bad_password"))
+            // Guessing it is guessing a password: it has the limits of a log-in.
+            let source = net::source(caller.origin.ip);
+            let from = source.to_string();
+            let key = &caller.user.username_key;
+            let attempts = app.store.login_attempts(key, &from, caller.origin.now).await?;
+            if let Some(seconds) = throttle::wait(&attempts, caller.origin.now) {
+                return Err(Problem::throttled(seconds));
             }
+            let turn = app.hasher.turn(source).await?;
+            let hash = Some(caller.user.password_hash.clone());
+            if app.hasher.verify(&turn, current, hash).await? {
+                return Ok(());
+            }
+            let resource = format!("users/{}", caller.user.user_id);
+            let mut activity = caller.activity("Update", &resource, LogType::DataAccess);
+            activity.outcome = Ending::Denied;
+            activity.reason = Some("bad_password".into());
+            activity.attributes.insert("status".into(), StatusCode::FORBIDDEN.as_u16().into());
+            activity.detail = Some(format!("Refused: Update {resource}: the current password was wrong"));
+            app.store.login_failed(key, &from, activity).await?;
+            Err(Problem::forbidden("The current password is wrong.").recorded())
         }
         None if caller.origin.now.since(caller.session_started) < 15 * MINUTE => Ok(()),
-        None => Err(again()),
+        None => Err(Problem::forbidden("Log in again to change your password").with_reason("stale_session")),
     }
 }
 

@@ -1,0 +1,46 @@
+//! What the API lets others do: it depends on no detector, so whoever puts the program together hands these in.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use domain::Timestamp;
+use serde_json::{Map, Value};
+
+/// A future as the hooks return it.
+pub type HookFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// What a reprocess did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reprocessed {
+    /// Activities that went through the engine.
+    pub analyzed: u64,
+    /// Alerts that were stored.
+    pub new_alerts: u64,
+    /// Alerts that were there already.
+    pub known_alerts: u64,
+}
+
+/// Runs the engine over the stored activities from a time to a time and stores the alerts that lateness kept out.
+/// The error is a cause for the log.
+pub type Reprocess = Arc<dyn Fn(Timestamp, Timestamp) -> HookFuture<Result<Reprocessed, String>> + Send + Sync>;
+
+/// Compiles the rules of a YAML text and runs them over the stored activities of a span; the answer is shown as it
+/// is. The error is a sentence for the author of the rules.
+pub type DryRun = Arc<dyn Fn(String, Timestamp, Timestamp) -> HookFuture<Result<Value, String>> + Send + Sync>;
+
+/// Members of `/api/health/ready` that only the running workers know, such as `watermark`.
+pub type Readiness = Arc<dyn Fn() -> HookFuture<Map<String, Value>> + Send + Sync>;
+
+/// All hooks; absent ones make their endpoints answer 503.
+#[derive(Clone, Default)]
+pub struct Hooks {
+    /// The active rules, as `GET /api/rules` shows them: an array of objects that have an `id`.
+    pub rules: Arc<Value>,
+    /// `POST /api/analytics/run-rule-detection` with `force_reprocess`.
+    pub reprocess: Option<Reprocess>,
+    /// `POST /api/rules/dry-run`.
+    pub dry_run: Option<DryRun>,
+    /// More members for `GET /api/health/ready`.
+    pub readiness: Option<Readiness>,
+}

@@ -1,0 +1,178 @@
+//! `/api/alerts`: the queue of those who watch.
+
+mod stream;
+mod triage;
+
+use axum::Router;
+use axum::extract::{RawPathParams, State};
+use axum::http::{HeaderValue, Uri, header};
+use axum::response::Response;
+use axum::routing::{get, post};
+use domain::{Severity, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
+use store::{AlertFilter, AlertRow};
+use uuid::Uuid;
+
+use super::both;
+use super::logs::Log;
+use crate::answer::{self, Form};
+use crate::auth::rights::{Allowed, SeeAnalytics};
+use crate::extract::{Fields, FromFields, Query};
+use crate::paging::{self, Page};
+use crate::problem::{Outcome, Problem};
+use crate::state::AppState;
+
+pub(crate) fn routes() -> Router<AppState> {
+    let router = both(Router::new(), "/api/alerts", get(list));
+    let router = both(router, "/api/alerts/stream", get(stream::stream));
+    let router = both(router, "/api/alerts/triage", post(triage::many));
+    both(router, "/api/alerts/{alert_id}", get(one).patch(triage::one))
+}
+
+/// An alert as clients see it: the members that it has everywhere, and its triage.
+#[derive(Serialize)]
+pub(crate) struct View {
+    #[serde(flatten)]
+    alert: domain::Alert,
+    reason: Option<String>,
+    assignee: Option<String>,
+    exception_id: Option<i64>,
+    updated_at: Timestamp,
+}
+
+impl From<AlertRow> for View {
+    fn from(row: AlertRow) -> Self {
+        let AlertRow { alert, reason, assignee, exception_id, updated_at } = row;
+        Self { alert, reason, assignee, exception_id, updated_at }
+    }
+}
+
+/// The address of one alert; the id in the path.
+struct AlertId(Uuid);
+
+impl<S: Send + Sync> axum::extract::FromRequestParts<S> for AlertId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &S) -> Result<Self, Problem> {
+        let params = RawPathParams::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Problem::field("path", "The path is not valid UTF-8"))?;
+        let text = params.iter().next().map_or("", |(_, text)| text);
+        let id = text.parse().map_err(|_| Problem::field("alert_id", "alert_id in the path must be a UUID"))?;
+        Ok(Self(id))
+    }
+}
+
+fn missing() -> Problem {
+    Problem::not_found("Alert not found").with_reason("not_found")
+}
+
+struct Filter {
+    status: Option<String>,
+    severity: Option<Severity>,
+    user: Option<String>,
+    rule: Option<String>,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    suppressed: Option<bool>,
+    page: Page,
+    form: Form,
+}
+
+impl FromFields for Filter {
+    fn from_fields(fields: &Fields) -> Outcome<Self> {
+        let status = fields.words("status", 20)?.map(|status| status.to_ascii_lowercase());
+        Ok(Self {
+            status: status.map(|status| triage::status(&status)).transpose()?,
+            severity: super::analytics::severity(fields)?,
+            user: fields.words("user", 255)?,
+            rule: fields.words("rule", 255)?,
+            from: fields.time("from")?,
+            to: fields.time_end("to")?,
+            suppressed: fields.flag("suppressed")?,
+            page: Page::from_fields(fields)?,
+            form: Form::from_fields(fields)?,
+        })
+    }
+}
+
+const COLUMNS: [&str; 15] = [
+    "alert_id",
+    "at",
+    "rule",
+    "rule_id",
+    "severity",
+    "risk",
+    "user",
+    "ip",
+    "session",
+    "observed",
+    "threshold",
+    "explanation",
+    "state",
+    "status",
+    "verdict",
+];
+
+async fn list(
+    _: Allowed<SeeAnalytics>,
+    State(app): State<AppState>,
+    uri: Uri,
+    Query(query): Query<Filter>,
+) -> Outcome<Response> {
+    let page = query.page;
+    let filter = AlertFilter {
+        status: query.status,
+        severity: query.severity,
+        user: query.user,
+        rule: query.rule,
+        from: query.from,
+        to: query.to,
+        suppressed: query.suppressed,
+        state: None,
+        limit: page.ask(),
+        cursor: page.identified()?,
+    };
+    let mut rows = app.store.alerts(filter).await?;
+    let next = page.cut(&mut rows, |row| (row.alert.at, row.alert.alert_id.to_string()));
+    let rows: Vec<View> = rows.into_iter().map(View::from).collect();
+    Ok(paging::link(answer::list(query.form, "alerts", &COLUMNS, &rows), &uri, next.as_deref()))
+}
+
+/// An alert with its evidence and with what was made of it.
+#[derive(Serialize)]
+struct Whole {
+    #[serde(flatten)]
+    view: View,
+    events: Vec<Log>,
+    history: Vec<Value>,
+}
+
+async fn one(_: Allowed<SeeAnalytics>, State(app): State<AppState>, AlertId(id): AlertId) -> Outcome<Response> {
+    let row = app.store.alert(id).await?.ok_or_else(missing)?;
+    let events = app.store.alert_events(&row.alert).await?.into_iter().map(Log::from).collect();
+    let history = app.store.alert_history(id).await?.into_iter();
+    let history = history
+        .map(|step| {
+            serde_json::json!({
+                "at": step.at,
+                "by": step.by_user,
+                "status": step.status,
+                "verdict": step.verdict,
+                "reason": step.reason,
+                "assignee": step.assignee,
+            })
+        })
+        .collect();
+    let revision = row.alert.revision;
+    Ok(tagged(answer::seen(&Whole { view: row.into(), events, history }), revision))
+}
+
+/// The revision as an entity tag, for `If-Match`.
+fn tagged(mut response: Response, revision: i64) -> Response {
+    if let Ok(tag) = HeaderValue::try_from(format!("\"{revision}\"")) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}

@@ -1,0 +1,196 @@
+//! What analysts make of alerts.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use domain::{LogType, Role, username_key};
+use serde_json::{Value, json};
+use store::{AlertRow, Triage};
+use uuid::Uuid;
+
+use super::{AlertId, View, missing, tagged};
+use crate::answer;
+use crate::auth::caller::Caller;
+use crate::auth::rights::{Allowed, SeeAnalytics};
+use crate::extract::{Body, Fields, FromFields};
+use crate::problem::{Outcome, Problem};
+use crate::state::AppState;
+
+/// Alerts in one request.
+const MOST: usize = 500;
+
+/// The word, if it is a status.
+pub(super) fn status(word: &str) -> Outcome<String> {
+    match word {
+        "open" | "acknowledged" | "closed" => Ok(word.to_owned()),
+        _ => Err(Problem::field("status", "status must be open, acknowledged or closed")),
+    }
+}
+
+/// What is to be changed.
+pub(super) struct Change {
+    status: Option<String>,
+    verdict: Option<String>,
+    reason: Option<String>,
+    assignee: Option<String>,
+}
+
+impl FromFields for Change {
+    fn from_fields(fields: &Fields) -> Outcome<Self> {
+        let verdict = fields.words("verdict", 20)?;
+        if let Some(verdict) = &verdict
+            && !matches!(verdict.as_str(), "true_positive" | "benign" | "false_positive")
+        {
+            return Err(Problem::field("verdict", "verdict must be true_positive, benign or false_positive"));
+        }
+        let change = Self {
+            status: fields.words("status", 20)?.map(|word| status(&word)).transpose()?,
+            verdict,
+            reason: fields.words("reason", 2_000)?,
+            assignee: fields.words("assignee", 100)?,
+        };
+        let closes = change.status.as_deref() == Some("closed");
+        if closes && change.verdict.is_none() {
+            return Err(Problem::field("verdict", "verdict is required to close an alert"));
+        }
+        if closes && change.reason.is_none() {
+            return Err(Problem::field("reason", "reason is required to close an alert"));
+        }
+        if change.status.is_none() && change.verdict.is_none() && change.assignee.is_none() {
+            return Err(Problem::field("status", "Send a status, a verdict or an assignee."));
+        }
+        Ok(change)
+    }
+}
+
+impl Change {
+    fn by(&self, caller: &Caller) -> Triage {
+        Triage {
+            status: self.status.clone(),
+            verdict: self.verdict.clone(),
+            reason: self.reason.clone(),
+            assignee: self.assignee.clone(),
+            by_user: caller.user.username.clone(),
+        }
+    }
+
+    /// The act of triage is itself an activity.
+    fn activity(&self, caller: &Caller, resource: &str, what: &str) -> domain::Activity {
+        let mut activity = caller.activity("Admin", resource, LogType::System);
+        let parts = [("status", &self.status), ("verdict", &self.verdict), ("assignee", &self.assignee)];
+        let mut told = Vec::new();
+        for (name, value) in parts {
+            if let Some(value) = value {
+                activity.attributes.insert(name.into(), value.clone().into());
+                told.push(format!("{name} {value}"));
+            }
+        }
+        activity.detail = Some(format!("Triaged {what}: {}", told.join(", ")));
+        activity
+    }
+}
+
+pub(super) struct Many {
+    ids: Vec<Uuid>,
+    change: Change,
+}
+
+impl FromFields for Many {
+    fn from_fields(fields: &Fields) -> Outcome<Self> {
+        let bad = || Problem::field("ids", format!("ids must be an array of 1 to {MOST} alert ids"));
+        let Some(Value::Array(ids)) = fields.raw("ids") else { return Err(bad()) };
+        if ids.is_empty() || ids.len() > MOST {
+            return Err(bad());
+        }
+        let mut parsed: Vec<Uuid> =
+            ids.iter().map(|id| id.as_str().and_then(|id| id.parse().ok()).ok_or_else(bad)).collect::<Outcome<_>>()?;
+        parsed.sort_unstable();
+        parsed.dedup();
+        Ok(Self { ids: parsed, change: Change::from_fields(fields)? })
+    }
+}
+
+/// The revision that the client saw, if it says one; `*` is any.
+fn if_match(headers: &HeaderMap) -> Outcome<Option<i64>> {
+    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    let text = text.strip_prefix("W/").unwrap_or(text).trim_matches('"');
+    text.parse().map(Some).map_err(|_| outdated())
+}
+
+fn outdated() -> Problem {
+    Problem::new(StatusCode::PRECONDITION_FAILED, "The alert has changed since you read it; load it again.")
+        .with_reason("outdated")
+}
+
+/// A Supervisor judges others only. What has no user is theirs if one of its events is.
+async fn refuse_own(app: &AppState, caller: &Caller, row: &AlertRow) -> Outcome<()> {
+    if caller.user.role == Role::Admin {
+        return Ok(());
+    }
+    let own = match (&row.alert.user, &row.alert.session) {
+        (Some(user), _) => username_key(user) == caller.user.username_key,
+        (None, Some(session)) => **session == *caller.session_id || acted(app, caller, row).await?,
+        (None, None) => acted(app, caller, row).await?,
+    };
+    if own {
+        Err(Problem::forbidden("You may not judge alerts about yourself.").with_reason("own_alert"))
+    } else {
+        Ok(())
+    }
+}
+
+async fn acted(app: &AppState, caller: &Caller, row: &AlertRow) -> Outcome<bool> {
+    let events = app.store.alert_events(&row.alert).await?;
+    Ok(events.iter().any(|event| event.user_id == Some(caller.user.user_id)))
+}
+
+/// `PATCH /api/alerts/{id}`.
+pub(super) async fn one(
+    Allowed(caller, _): Allowed<SeeAnalytics>,
+    State(app): State<AppState>,
+    AlertId(id): AlertId,
+    headers: HeaderMap,
+    Body(change): Body<Change>,
+) -> Outcome<Response> {
+    let row = app.store.alert(id).await?.ok_or_else(missing)?;
+    refuse_own(&app, &caller, &row).await?;
+    let revision = if_match(&headers)?;
+    let what = format!("alert {id} ({})", row.alert.rule);
+    let activity = change.activity(&caller, &format!("alerts/{id}"), &what);
+    let rows = app.store.triage(&[id], revision, change.by(&caller), activity).await.map_err(|error| match error {
+        store::Error::NotFound => missing(),
+        store::Error::Conflict(_) => outdated(),
+        other => other.into(),
+    })?;
+    let row = rows.into_iter().next().ok_or_else(missing)?;
+    let revision = row.alert.revision;
+    let response = answer::changed(StatusCode::OK, "Alert updated successfully", "alert", &View::from(row));
+    Ok(tagged(response, revision))
+}
+
+/// `POST /api/alerts/triage`.
+pub(super) async fn many(
+    Allowed(caller, _): Allowed<SeeAnalytics>,
+    State(app): State<AppState>,
+    Body(Many { ids, change }): Body<Many>,
+) -> Outcome<Response> {
+    if caller.user.role != Role::Admin {
+        for id in &ids {
+            let row = app.store.alert(*id).await?.ok_or_else(missing)?;
+            refuse_own(&app, &caller, &row).await?;
+        }
+    }
+    let mut activity = change.activity(&caller, "alerts/triage", &format!("{} alerts", ids.len()));
+    activity.records = i64::try_from(ids.len()).ok();
+    let rows = app.store.triage(&ids, None, change.by(&caller), activity).await.map_err(|error| match error {
+        store::Error::NotFound => missing(),
+        other => other.into(),
+    })?;
+    let views: Vec<View> = rows.into_iter().map(View::from).collect();
+    let body = json!({ "message": "Alerts updated successfully", "updated": views.len(), "alerts": views });
+    Ok(answer::recorded(answer::json_with(StatusCode::OK, &body)))
+}

@@ -1,0 +1,279 @@
+//! `/api/analytics`: scores, flags and detections, for those who watch.
+
+pub(crate) mod view;
+
+mod risk;
+mod run;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::Uri;
+use axum::response::Response;
+use axum::routing::{get, post};
+use domain::{DAY, Severity, Timestamp};
+use serde::Serialize;
+use serde_json::json;
+use store::{FlagFilter, ScoreFilter};
+
+use self::view::{Detection, Flag, Score, Top};
+use super::both;
+use crate::answer::{self, Form};
+use crate::auth::rights::{Allowed, SeeAnalytics};
+use crate::extract::{Fields, FromFields, PathId, Query};
+use crate::paging::{self, Page};
+use crate::problem::{Outcome, Problem};
+use crate::state::AppState;
+
+pub(crate) fn routes() -> Router<AppState> {
+    let router = both(Router::new(), "/api/analytics/anomaly-scores", get(scores));
+    let router = both(router, "/api/analytics/flagged-activities", get(flags));
+    let router = both(router, "/api/analytics/dashboard-stats", get(dashboard));
+    let router = both(router, "/api/analytics/user-risk-profile/{user_id}", get(profile));
+    let router = both(router, "/api/analytics/rule-based-detections", get(detections));
+    let router = both(router, "/api/analytics/top-anomalies", get(top));
+    let router = both(router, "/api/analytics/run-rule-detection", post(run::rule_detection));
+    let router = both(router, "/api/analytics/run-detection", post(run::detection));
+    both(router, "/api/users/{user_id}/risk", get(risk::of_user))
+}
+
+/// How far back to look, in days.
+struct Days(i64);
+
+impl Days {
+    fn read(fields: &Fields, usual: i64) -> Outcome<Self> {
+        Ok(Self(fields.integer_in("days", 1, 36_500)?.unwrap_or(usual)))
+    }
+
+    fn since(&self, app: &AppState) -> Timestamp {
+        app.clock.now().plus(-self.0 * DAY)
+    }
+}
+
+/// The lower bound of a level and, where there is one, the score from which the next begins.
+fn level(word: &str) -> Outcome<(Option<f64>, Option<f64>)> {
+    let word = word.to_lowercase();
+    Ok(match word.strip_suffix("alert").unwrap_or(&word).trim() {
+        "normal" => (None, Some(20.0)),
+        "low" => (Some(20.0), Some(40.0)),
+        "medium" => (Some(40.0), Some(70.0)),
+        "high" => (Some(70.0), Some(90.0)),
+        "critical" => (Some(90.0), None),
+        _ => {
+            let levels = "Normal, Low Alert, Medium Alert, High Alert or Critical Alert";
+            return Err(Problem::field("risk_level", format!("risk_level must be {levels}")));
+        }
+    })
+}
+
+pub(super) fn severity(fields: &Fields) -> Outcome<Option<Severity>> {
+    let Some(word) = fields.words("severity", 20)? else { return Ok(None) };
+    match word.parse() {
+        Ok(Severity::Informational) | Err(_) => {
+            Err(Problem::field("severity", "severity must be Low, Medium, High or Critical"))
+        }
+        Ok(severity) => Ok(Some(severity)),
+    }
+}
+
+struct ScoreQuery {
+    user_id: Option<i64>,
+    level: (Option<f64>, Option<f64>),
+    days: Days,
+    page: Page,
+    form: Form,
+}
+
+impl FromFields for ScoreQuery {
+    fn from_fields(fields: &Fields) -> Outcome<Self> {
+        Ok(Self {
+            user_id: fields.integer("user_id")?,
+            level: fields.words("risk_level", 20)?.map_or(Ok((None, None)), |word| level(&word))?,
+            days: Days::read(fields, 30)?,
+            page: Page::from_fields(fields)?,
+            form: Form::from_fields(fields)?,
+        })
+    }
+}
+
+async fn scores(
+    _: Allowed<SeeAnalytics>,
+    State(app): State<AppState>,
+    uri: Uri,
+    Query(query): Query<ScoreQuery>,
+) -> Outcome<Response> {
+    let page = query.page;
+    let filter = ScoreFilter {
+        user_id: query.user_id,
+        min_score: query.level.0,
+        below: query.level.1,
+        since: query.days.since(&app),
+        limit: page.ask(),
+        cursor: page.numbered()?,
+    };
+    let mut rows = app.store.anomaly_scores(filter).await?;
+    let next = page.cut(&mut rows, |row| (row.created_at, row.score_id.to_string()));
+    let rows: Vec<Score> = rows.into_iter().map(Score::from).collect();
+    let response = answer::list(query.form, "analytics/anomaly-scores", &view::SCORE_COLUMNS, &rows);
+    Ok(paging::link(response, &uri, next.as_deref()))
+}
+
+struct FlagQuery {
+    severity: Option<Severity>,
+    user_id: Option<i64>,
+    days: Days,
+    page: Page,
+    form: Form,
+}
+
+impl FromFields for FlagQuery {
+    fn from_fields(fields: &Fields) -> Outcome<Self> {
+        Ok(Self {
+            severity: severity(fields)?,
+            user_id: fields.integer("user_id")?,
+            days: Days::read(fields, 30)?,
+            page: Page::from_fields(fields)?,
+            form: Form::from_fields(fields)?,
+        })
+    }
+}
+
+async fn flags(
+    _: Allowed<SeeAnalytics>,
+    State(app): State<AppState>,
+    uri: Uri,
+    Query(query): Query<FlagQuery>,
+) -> Outcome<Response> {
+    let page = query.page;
+    let filter = FlagFilter {
+        severity: query.severity,
+        user_id: query.user_id,
+        since: query.days.since(&app),
+        limit: page.ask(),
+        cursor: page.numbered()?,
+    };
+    let mut rows = app.store.flagged_activities(filter).await?;
+    let next = page.cut(&mut rows, |row| (row.flagged_at, row.flag_id.to_string()));
+    let rows: Vec<Flag> = rows.into_iter().map(Flag::from).collect();
+    let response = answer::list(query.form, "analytics/flagged-activities", &view::FLAG_COLUMNS, &rows);
+    Ok(paging::link(response, &uri, next.as_deref()))
+}
+
+struct Week(Days);
+
+impl FromFields for Week {
+    fn from_fields(fields: &Fields) -> Outcome<Self> {
+        Days::read(fields, 7).map(Self)
+    }
+}
+
+async fn dashboard(
+    _: Allowed<SeeAnalytics>,
+    State(app): State<AppState>,
+    Query(Week(days)): Query<Week>,
+) -> Outcome<Response> {
+    let stats = app.store.dashboard_stats(days.since(&app)).await?;
+    let recent: Vec<Score> = stats.recent.into_iter().take(10).map(Score::from).collect();
+    Ok(answer::seen(&json!({
+        "period_days": days.0,
+        "total_activities": stats.total_activities,
+        "high_risk_alerts": stats.high_risk_alerts,
+        "flagged_critical": stats.flagged_critical,
+        "flagged_high": stats.flagged_high,
+        "recent_anomaly_scores": recent,
+    })))
+}
+
+struct Month(Days);
+
+impl FromFields for Month {
+    fn from_fields(fields: &Fields) -> Outcome<Self> {
+        Days::read(fields, 30).map(Self)
+    }
+}
+
+async fn profile(
+    _: Allowed<SeeAnalytics>,
+    State(app): State<AppState>,
+    PathId(user_id): PathId,
+    Query(Month(days)): Query<Month>,
+) -> Outcome<Response> {
+    let user = app.store.user(user_id).await?;
+    let user = user.ok_or_else(|| Problem::not_found("User not found").with_reason("not_found"))?;
+    let profile = app.store.user_risk_profile(user_id, days.since(&app)).await?;
+    let recent: Vec<Score> = profile.recent.into_iter().take(10).map(Score::from).collect();
+    Ok(answer::seen(&json!({
+        "user_id": user_id,
+        "username": user.username,
+        "period_days": days.0,
+        "average_risk_score": (profile.average_risk_score * 100.0).round() / 100.0,
+        "total_anomaly_detections": profile.total_anomaly_detections,
+        "total_flagged_activities": profile.total_flagged_activities,
+        "recent_scores": recent,
+    })))
+}
+
+/// The members of the two lists of the highest.
+struct Highest {
+    days: Option<i64>,
+    top: Option<i64>,
+    min_score: f64,
+    form: Form,
+}
+
+impl FromFields for Highest {
+    fn from_fields(fields: &Fields) -> Outcome<Self> {
+        Ok(Self {
+            days: fields.integer_in("days", 1, 36_500)?,
+            top: fields.integer_in("top", 1, i64::from(i32::MAX))?.map(|top| top.min(1_000)),
+            min_score: fields.decimal("min_score")?.unwrap_or(0.0),
+            form: Form::from_fields(fields)?,
+        })
+    }
+}
+
+async fn detections(
+    _: Allowed<SeeAnalytics>,
+    State(app): State<AppState>,
+    Query(query): Query<Highest>,
+) -> Outcome<Response> {
+    let since = Days(query.days.unwrap_or(7)).since(&app);
+    let rows = app.store.detections(since, query.top.unwrap_or(50), query.min_score).await?;
+    let rows: Vec<Detection> = rows.into_iter().map(Detection::from).collect();
+    Ok(enveloped(query.form, "rule-based-detections", "detections", &view::DETECTION_COLUMNS, &rows))
+}
+
+async fn top(_: Allowed<SeeAnalytics>, State(app): State<AppState>, Query(query): Query<Highest>) -> Outcome<Response> {
+    let since = Days(query.days.unwrap_or(30)).since(&app);
+    let rows = app.store.top_anomalies(since, query.top.unwrap_or(15), query.min_score).await?;
+    let rows: Vec<Top> = rows.into_iter().map(Top::from).collect();
+    Ok(enveloped(query.form, "top-anomalies", "anomalies", &view::TOP_COLUMNS, &rows))
+}
+
+/// A list in an object, as the old page takes it.
+fn enveloped<T: Serialize>(form: Form, path: &str, member: &str, columns: &[&str], rows: &[T]) -> Response {
+    match form {
+        Form::Json => answer::seen(&json!({ member: rows })),
+        Form::Csv => answer::list(form, &format!("analytics/{path}"), columns, rows),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_the_spans_of_their_scores() {
+        for (word, bounds) in [
+            ("Normal", (None, Some(20.0))),
+            ("High Alert", (Some(70.0), Some(90.0))),
+            ("critical alert", (Some(90.0), None)),
+            ("Medium", (Some(40.0), Some(70.0))),
+        ] {
+            assert_eq!(level(word).unwrap(), bounds, "{word}");
+            if let Some(low) = bounds.0 {
+                assert!(domain::risk_level(low).to_lowercase().starts_with(&word.to_lowercase()), "{word}");
+            }
+        }
+        assert_eq!(level("Severe").unwrap_err().errors[0].field, "risk_level");
+    }
+}

@@ -1,0 +1,42 @@
+//! `GET /api/users/{id}/risk`: the score at a time, and every contribution to it.
+
+use axum::extract::State;
+use axum::response::Response;
+use domain::{Timestamp, risk_level};
+use serde_json::json;
+
+use super::view::Share;
+use crate::answer;
+use crate::auth::rights::{Allowed, SeeAnalytics};
+use crate::extract::{Fields, FromFields, PathId, Query};
+use crate::problem::{Outcome, Problem};
+use crate::state::AppState;
+
+pub(super) struct Moment(Option<Timestamp>);
+
+impl FromFields for Moment {
+    fn from_fields(fields: &Fields) -> Outcome<Self> {
+        fields.time_end("as_of").map(Self)
+    }
+}
+
+/// The handler.
+pub(super) async fn of_user(
+    _: Allowed<SeeAnalytics>,
+    State(app): State<AppState>,
+    PathId(user_id): PathId,
+    Query(Moment(as_of)): Query<Moment>,
+) -> Outcome<Response> {
+    let user = app.store.user(user_id).await?;
+    let user = user.ok_or_else(|| Problem::not_found("User not found").with_reason("not_found"))?;
+    let risk = app.store.user_risk(&user.username_key, as_of.unwrap_or_else(|| app.clock.now())).await?;
+    let contributions: Vec<Share> = risk.findings.into_iter().map(Share::from).collect();
+    Ok(answer::seen(&json!({
+        "user_id": user_id,
+        "username": user.username,
+        "as_of": risk.as_of,
+        "risk_score": (risk.score * 100.0).round() / 100.0,
+        "risk_level": risk_level(risk.score),
+        "contributions": contributions,
+    })))
+}

@@ -1,0 +1,156 @@
+//! `/api/exceptions`: what is known and accepted for a while. The engine goes on counting.
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{delete, get};
+use domain::{DAY, LogType, Timestamp, username_key};
+use serde::Serialize;
+use serde_json::Value;
+use store::{ExceptionRow, NewException};
+
+use super::both;
+use crate::answer::{self, Form};
+use crate::auth::caller::Caller;
+use crate::auth::rights::{Administer, Allowed};
+use crate::extract::{Body, Fields, FromFields, PathId, Query};
+use crate::net;
+use crate::problem::{Outcome, Problem};
+use crate::state::AppState;
+
+pub(crate) fn routes() -> Router<AppState> {
+    let router = both(Router::new(), "/api/exceptions", get(list).post(create));
+    both(router, "/api/exceptions/{exception_id}", delete(end))
+}
+
+/// How long an exception may hold.
+const LONGEST: i64 = 365 * DAY;
+
+#[derive(Serialize)]
+struct View {
+    exception_id: i64,
+    rule_id: String,
+    key: BTreeMap<String, String>,
+    until: Timestamp,
+    reason: String,
+    created_by: String,
+    created_at: Timestamp,
+    suppressed: i64,
+}
+
+impl From<ExceptionRow> for View {
+    fn from(row: ExceptionRow) -> Self {
+        Self {
+            exception_id: row.exception_id,
+            rule_id: row.rule_id,
+            key: row.key,
+            until: row.until,
+            reason: row.reason,
+            created_by: row.by_user,
+            created_at: row.created_at,
+            suppressed: row.suppressed,
+        }
+    }
+}
+
+struct Members {
+    rule_id: String,
+    key: BTreeMap<String, String>,
+    until: Timestamp,
+    reason: String,
+}
+
+impl FromFields for Members {
+    fn from_fields(fields: &Fields) -> Outcome<Self> {
+        Ok(Self {
+            rule_id: fields.required("rule_id", 100)?,
+            key: key(fields.raw("key"))?,
+            until: fields.time("until")?.ok_or_else(|| Problem::field("until", "until is required"))?,
+            reason: fields.required("reason", 2_000)?,
+        })
+    }
+}
+
+fn key(value: Option<&Value>) -> Outcome<BTreeMap<String, String>> {
+    let bad = || Problem::field("key", r#"key must be an object of texts, such as {"user": "mallory"}"#);
+    let Some(Value::Object(members)) = value else { return Err(bad()) };
+    if members.is_empty() || members.len() > 10 {
+        return Err(bad());
+    }
+    let texts = members.iter().map(|(name, value)| match value {
+        Value::String(text) if !text.is_empty() && !text.contains('\0') => Ok((name.clone(), text.clone())),
+        Value::Number(number) => Ok((name.clone(), number.to_string())),
+        _ => Err(bad()),
+    });
+    texts.collect()
+}
+
+/// Whether alerts about the caller would be kept out: nobody switches off the watch on themselves.
+fn covers(caller: &Caller, key: &BTreeMap<String, String>) -> bool {
+    let value = |names: &[&str]| names.iter().find_map(|name| key.get(*name));
+    if let Some(user) = value(&["user", "username"]) {
+        return username_key(user) == caller.user.username_key;
+    }
+    if let Some(session) = value(&["session_id", "session"]) {
+        return **session == *caller.session_id;
+    }
+    match value(&["source_ip", "ip"]) {
+        Some(ip) => ip.parse().is_ok_and(|ip| net::source(ip) == net::source(caller.origin.ip)),
+        None => true,
+    }
+}
+
+async fn list(_: Allowed<Administer>, State(app): State<AppState>, Query(form): Query<Form>) -> Outcome<Response> {
+    let rows = app.store.exceptions(app.clock.now()).await?;
+    let rows: Vec<View> = rows.into_iter().map(View::from).collect();
+    let columns = ["exception_id", "rule_id", "key", "until", "reason", "created_by", "created_at", "suppressed"];
+    Ok(answer::list(form, "exceptions", &columns, &rows))
+}
+
+async fn create(
+    Allowed(caller, _): Allowed<Administer>,
+    State(app): State<AppState>,
+    Body(members): Body<Members>,
+) -> Outcome<Response> {
+    let now = app.clock.now();
+    if members.until <= now || members.until.since(now) > LONGEST {
+        return Err(Problem::field("until", "until must lie ahead, at most 365 days"));
+    }
+    let known = app.hooks.rules.as_array().is_none_or(|rules| rules.iter().any(|rule| rule["id"] == members.rule_id));
+    if !known {
+        return Err(Problem::field("rule_id", "rule_id must be the id of an active rule; see /api/rules"));
+    }
+    if covers(&caller, &members.key) {
+        let refusal = "An exception must name a user, a session or an address, and none of yours.";
+        return Err(Problem::forbidden(refusal).with_reason("own_exception"));
+    }
+    let Members { rule_id, key, until, reason } = members;
+    let new = NewException { rule_id, key, until, reason, by_user: caller.user.username.clone() };
+    let journal = move |row: &ExceptionRow| {
+        let resource = format!("exceptions/{}", row.exception_id);
+        let mut activity = caller.activity("Admin", &resource, LogType::System);
+        activity.detail =
+            Some(format!("Made an exception of rule {} until {}: {}", row.rule_id, row.until, row.reason));
+        activity.attributes.insert("rule_id".into(), row.rule_id.clone().into());
+        activity
+    };
+    let row = app.store.create_exception(new, journal).await?;
+    Ok(answer::changed(StatusCode::CREATED, "Exception created successfully", "exception", &View::from(row)))
+}
+
+async fn end(
+    Allowed(caller, _): Allowed<Administer>,
+    State(app): State<AppState>,
+    PathId(id): PathId,
+) -> Outcome<Response> {
+    let mut activity = caller.activity("Admin", &format!("exceptions/{id}"), LogType::System);
+    activity.detail = Some(format!("Ended exception {id}"));
+    app.store.end_exception(id, activity).await.map_err(|error| match error {
+        store::Error::NotFound => Problem::not_found("Exception not found").with_reason("not_found"),
+        other => other.into(),
+    })?;
+    Ok(answer::changed(StatusCode::OK, "Exception ended successfully", "exception", &Value::Null))
+}

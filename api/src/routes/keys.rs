@@ -1,0 +1,114 @@
+//! `/api/keys`: keys of other systems that post events. A key is shown once and kept as its digest.
+
+use axum::Router;
+use axum::extract::{RawPathParams, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{delete, get};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use domain::{LogType, Timestamp};
+use serde::Serialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use store::{ApiKey, NewApiKey};
+
+use super::both;
+use crate::answer::{self, Form};
+use crate::auth::rights::{Administer, Allowed};
+use crate::extract::{Body, Fields, FromFields, Query, decoded};
+use crate::problem::{Outcome, Problem};
+use crate::state::AppState;
+
+pub(crate) fn routes() -> Router<AppState> {
+    let router = both(Router::new(), "/api/keys", get(list).post(create));
+    both(router, "/api/keys/{name}", delete(revoke))
+}
+
+/// A key without its secret.
+#[derive(Serialize)]
+struct View {
+    id: String,
+    name: String,
+    scope: String,
+    created_at: Timestamp,
+    expires_at: Option<Timestamp>,
+    revoked_at: Option<Timestamp>,
+}
+
+impl From<ApiKey> for View {
+    fn from(key: ApiKey) -> Self {
+        let ApiKey { id, name, scope, created_at, expires_at, revoked_at, .. } = key;
+        Self { id, name, scope, created_at, expires_at, revoked_at }
+    }
+}
+
+struct Members {
+    name: String,
+    scope: String,
+    expires_at: Option<Timestamp>,
+}
+
+impl FromFields for Members {
+    fn from_fields(fields: &Fields) -> Outcome<Self> {
+        let name = fields.required("name", 64)?;
+        // The name stands in `origin` and in paths.
+        if !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')) {
+            return Err(Problem::field("name", "name may hold letters, digits, '-', '_' and '.' only"));
+        }
+        let scope = fields.words("scope", 20)?.unwrap_or_else(|| "ingest".to_owned());
+        if scope != "ingest" {
+            return Err(Problem::field("scope", "scope must be ingest"));
+        }
+        Ok(Self { name, scope, expires_at: fields.time("expires_at")? })
+    }
+}
+
+async fn list(_: Allowed<Administer>, State(app): State<AppState>, Query(form): Query<Form>) -> Outcome<Response> {
+    let keys: Vec<View> = app.store.api_keys().await?.into_iter().map(View::from).collect();
+    Ok(answer::list(form, "keys", &["id", "name", "scope", "created_at", "expires_at", "revoked_at"], &keys))
+}
+
+async fn create(
+    Allowed(caller, _): Allowed<Administer>,
+    State(app): State<AppState>,
+    Body(members): Body<Members>,
+) -> Outcome<Response> {
+    if members.expires_at.is_some_and(|at| at <= app.clock.now()) {
+        return Err(Problem::field("expires_at", "expires_at must lie ahead"));
+    }
+    let id: [u8; 9] = rand::random();
+    // Hexadecimal: an id must not hold the `_` that ends it.
+    let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let secret: [u8; 32] = rand::random();
+    let secret = URL_SAFE_NO_PAD.encode(secret);
+    let Members { name, scope, expires_at } = members;
+    let mut activity = caller.activity("Admin", &format!("keys/{name}"), LogType::System);
+    activity.detail = Some(format!("Created API key {name} with scope {scope}"));
+    let new = NewApiKey { id: id.clone(), name, sha256: Sha256::digest(&secret).to_vec(), scope, expires_at };
+    let key = app.store.create_api_key(new, activity).await.map_err(|error| match error {
+        store::Error::Duplicate => Problem::conflict("An API key of this name exists already"),
+        other => other.into(),
+    })?;
+    let body = json!({
+        "message": "API key created successfully; it is shown only now",
+        "api_key": format!("sa_{id}_{secret}"),
+        "key": View::from(key),
+    });
+    Ok(answer::recorded(answer::json_with(StatusCode::CREATED, &body)))
+}
+
+async fn revoke(
+    Allowed(caller, _): Allowed<Administer>,
+    State(app): State<AppState>,
+    path: RawPathParams,
+) -> Outcome<Response> {
+    let name = path.iter().next().and_then(|(_, name)| decoded(name)).unwrap_or_default();
+    let mut activity = caller.activity("Admin", &format!("keys/{name}"), LogType::System);
+    activity.detail = Some(format!("Revoked API key {name}"));
+    app.store.revoke_api_key(&name, activity).await.map_err(|error| match error {
+        store::Error::NotFound => Problem::not_found("API key not found").with_reason("not_found"),
+        other => other.into(),
+    })?;
+    Ok(answer::changed(StatusCode::OK, "API key revoked successfully", "key", &Value::Null))
+}

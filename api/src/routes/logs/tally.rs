@@ -1,0 +1,88 @@
+//! What became of the lines of one request.
+
+use axum::http::StatusCode;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use store::Appended;
+
+use crate::problem::Problem;
+
+/// How many rejections are told one by one.
+const MOST_TOLD: usize = 100;
+
+/// A line that was not taken.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Rejected {
+    pub(super) line: usize,
+    pub(super) error: String,
+}
+
+/// The members of the answer. Each line counts in exactly one of the first three or in `rejected_total`.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Tally {
+    pub(super) accepted: usize,
+    pub(super) duplicates: usize,
+    pub(super) conflicts: usize,
+    pub(super) late: usize,
+    pub(super) rejected: Vec<Rejected>,
+    pub(super) rejected_total: usize,
+}
+
+impl Tally {
+    /// Notes a line that was not taken.
+    pub(super) fn reject(&mut self, line: usize, error: String) {
+        self.rejected_total += 1;
+        if self.rejected.len() < MOST_TOLD {
+            self.rejected.push(Rejected { line, error });
+        }
+    }
+
+    /// Takes over what was noted apart.
+    pub(super) fn take(&mut self, other: &mut Self) {
+        self.rejected_total += std::mem::take(&mut other.rejected_total);
+        let room = MOST_TOLD.saturating_sub(self.rejected.len());
+        self.rejected.extend(std::mem::take(&mut other.rejected).into_iter().take(room));
+    }
+
+    /// Notes what the journal made of one event.
+    pub(super) fn count(&mut self, appended: Appended, late: bool) {
+        match appended {
+            Appended::New => {
+                self.accepted += 1;
+                self.late += usize::from(late);
+            }
+            Appended::Duplicate => self.duplicates += 1,
+            Appended::Conflict => self.conflicts += 1,
+        }
+    }
+
+    /// How many events are in the journal because of this request or an earlier one like it.
+    pub(super) fn durable(&self) -> usize {
+        self.accepted + self.duplicates + self.conflicts
+    }
+
+    /// The problem with these members beside its own.
+    pub(super) fn beside(&self, problem: Problem) -> Problem {
+        let members = match serde_json::to_value(self) {
+            Ok(Value::Object(members)) => members,
+            _ => Map::new(),
+        };
+        problem.with_extra(members)
+    }
+
+    /// The same with the line from which to go on.
+    pub(super) fn broken_off(&self, problem: Problem, next_line: usize) -> Problem {
+        let mut problem = self.beside(problem);
+        if let Some(members) = &mut problem.extra {
+            members.insert("next_line".into(), next_line.into());
+        }
+        // A part is stored, so it is no longer true that nothing was done; the same lines may be sent again.
+        if problem.status.is_server_error() && self.durable() > 0 {
+            problem.status = StatusCode::SERVICE_UNAVAILABLE;
+            problem.error =
+                format!("Stored up to line {}; send the rest again from there.", next_line.saturating_sub(1));
+            return problem.retry_after(1);
+        }
+        problem
+    }
+}

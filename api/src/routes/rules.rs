@@ -1,0 +1,63 @@
+//! `/api/rules`: what is looked for, and a trial run of what might be.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use domain::{DAY, Timestamp};
+
+use super::both;
+use crate::answer;
+use crate::auth::rights::{Administer, Allowed, SeeAnalytics};
+use crate::extract::{Body, Fields, FromFields};
+use crate::gate::Note;
+use crate::problem::{Outcome, Problem};
+use crate::state::AppState;
+
+pub(crate) fn routes() -> Router<AppState> {
+    let router = both(Router::new(), "/api/rules", get(list));
+    both(router, "/api/rules/dry-run", post(dry_run))
+}
+
+async fn list(_: Allowed<SeeAnalytics>, State(app): State<AppState>) -> Response {
+    answer::seen(&*app.hooks.rules)
+}
+
+struct Trial {
+    rules: String,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+}
+
+impl FromFields for Trial {
+    fn from_fields(fields: &Fields) -> Outcome<Self> {
+        let rules = match fields.words("rules", 500_000)? {
+            Some(rules) => Some(rules),
+            None => fields.words("yaml", 500_000)?,
+        };
+        Ok(Self {
+            rules: rules
+                .ok_or_else(|| Problem::field("rules", "rules is required: the YAML text of the rules to try"))?,
+            from: fields.time("from")?,
+            to: fields.time_end("to")?,
+        })
+    }
+}
+
+/// Runs rules over stored activities; changes nothing.
+async fn dry_run(_: Allowed<Administer>, State(app): State<AppState>, Body(trial): Body<Trial>) -> Outcome<Response> {
+    let Some(hook) = &app.hooks.dry_run else {
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Trial runs are not available on this server."));
+    };
+    let Ok(_turn) = app.reprocessing.try_lock() else {
+        return Err(Problem::conflict("Stored activities are being processed already; try again when that is done."));
+    };
+    let to = trial.to.unwrap_or_else(|| app.clock.now());
+    let from = trial.from.unwrap_or_else(|| to.plus(-7 * DAY));
+    let found = hook(trial.rules, from, to).await.map_err(|sentence| Problem::field("rules", sentence))?;
+    let mut response = answer::seen(&found);
+    let detail = Some(format!("Tried rules on the activities from {from} to {to}"));
+    response.extensions_mut().insert(Note { detail, ..Note::default() });
+    Ok(response)
+}
