@@ -30,6 +30,8 @@ mod selection;
 mod sigma;
 mod source;
 mod span;
+#[cfg(test)]
+mod tests;
 mod text;
 mod yaml;
 

@@ -1,0 +1,197 @@
+//! D9 and the strict pass: what is refused, where, with which hint; and that nothing crashes.
+
+use proptest::prelude::*;
+
+use super::{correlation, detection, lines, load, loaded, refused, rules};
+use crate::rules::{RuleSource, Weight};
+
+fn base() -> String {
+    detection(1, "s: {action: View}\ncondition: s")
+}
+
+#[test]
+fn findings_have_file_line_column_and_hint() {
+    let text = "title: A\nlogsource: {category: x}\ndetection:\n    s:\n        action|contians: x\n    condition: s\n";
+    let findings = refused(&[text.to_owned()]);
+    assert!(
+        findings.starts_with("t.yml:5:9: error: `action|contians`: Unknown modifier 'contians' (known: "),
+        "{findings}"
+    );
+    let text =
+        correlation(2, "type: event_count, rules: [d1], group_by: [user], timespan: 5m, condition: {gte: 3}", "");
+    let findings = refused(&[base(), text]);
+    assert!(
+        findings.contains(": error: unknown key in correlation: `group_by` (did you mean group-by?)"),
+        "{findings}"
+    );
+}
+
+#[test]
+fn what_rsigma_takes_in_silence_is_refused() {
+    let section = "type: event_count, rules: [d1], timespan: 5m, condition: {gte: 3}";
+    for (document, message) in [
+        (correlation(2, &format!("{section}, analytics: {{v: 1}}"), ""), "analytics stands at the top"),
+        (correlation(2, &format!("{section}, notes: free text"), ""), "unknown key in correlation: `notes`"),
+        (correlation(2, &section.replace("gte: 3", "gte: -5"), ""), "from 0 to"),
+        (correlation(2, &section.replace("gte: 3", "gte: 2.5"), ""), "a whole number"),
+        (correlation(2, &section.replace("gte: 3", "gte: '3'"), ""), "a number, not text"),
+        (correlation(2, &section.replace("gte: 3", "gte: 3, feild: user"), ""), "did you mean field?"),
+        (correlation(2, &section.replace("gte: 3", "gte: 3, field: user"), ""), "this type counts no field"),
+        (correlation(2, &section.replace("gte: 3", "field: user"), ""), "the condition compares nothing"),
+        (correlation(2, &section.replace(", condition: {gte: 3}", ""), ""), "correlation needs `condition`"),
+        (correlation(2, &section.replace("[d1]", "[]"), ""), "rules is empty"),
+        (correlation(2, &section.replace("[d1]", "[d1, d1]"), ""), "twice"),
+        (correlation(2, &section.replace("[d1]", "[1]"), ""), "must be text, not a number"),
+        (correlation(2, &section.replace("timespan: 5m", "timespan: 5"), ""), "needs a unit, as in 5m"),
+        (correlation(2, &section.replace("timespan: 5m", "timespan: 5x"), ""), "a whole number and a unit"),
+        (correlation(2, &section.replace("timespan", "timeframe"), ""), "did you mean timespan?"),
+        (correlation(2, &section.replace("event_count", "value_median"), ""), "unknown type `value_median`"),
+        (correlation(2, &section.replace("event_count", "value_count"), ""), "the condition needs `field`"),
+        (correlation(2, &format!("{section}, window: tumbling"), ""), "(t - timespan, t]"),
+        (correlation(2, &format!("{section}, gap: 5m"), ""), "(t - timespan, t]"),
+        (correlation(2, section, "rsigma.window: tumbling"), "would change what the window means"),
+        (correlation(2, section, "rsigma.gap: 5m"), "would change what the window means"),
+        (correlation(2, section, "custom_attributes: {rsigma.gap: 5m}"), "would change what the window means"),
+        (correlation(2, section, "custom_attributes: {analytics: {v: 1}}"), "no custom attribute"),
+        (correlation(2, section, "generate: 1"), "must be true or false"),
+        (correlation(2, &format!("{section}, generate: true"), "generate: false"), "said twice"),
+        (correlation(2, &format!("{section}, group-by: [user, user]"), ""), "twice"),
+        (correlation(2, &section.replace("{gte: 3}", "'d1'"), ""), "only temporal conditions are written as text"),
+    ] {
+        let findings = refused(&[base(), document.clone()]);
+        assert!(findings.contains(message), "{document}: {findings}");
+    }
+}
+
+#[test]
+fn documents_are_strict() {
+    let text = base();
+    for (document, message) in [
+        (text.replace("title: Rule 1\n", ""), "there is no title"),
+        (text.replace("Rule 1", "'a: b'"), "neither | nor :"),
+        (text.replace("Rule 1", "a | b"), "neither | nor :"),
+        (text.replace("Rule 1", "7"), "title must be text, not a number"),
+        (text.replace("id: 0b6f", "id: xb6f"), "is no UUID"),
+        (text.replace("logsource: {category: activity}\n", ""), "there is no logsource"),
+        (format!("{text}level: urgent\n"), "unknown level `urgent`"),
+        (format!("{text}level: High\n"), "did you mean high?"),
+        (format!("{text}status: expermental\n"), "did you mean experimental?"),
+        (format!("{text}tags: 7\n"), "tags must be a list of texts"),
+        (format!("{text}tags: [[x]]\n"), "tags must be text, not a list"),
+        (format!("{text}description: [x]\n"), "description must be text"),
+        (format!("{text}action: global\n"), "collection actions"),
+        (format!("{text}sigma-version: 3\n"), "reads Sigma 2"),
+        (format!("{text}correlation: {{}}\n"), "detection and correlation in one document"),
+        (format!("{text}related: [{{id: x}}]\n"), "related needs `type`"),
+        (text.replace("detection:", "detecton:"), "did you mean detection?"),
+        ("title: x\n".to_owned(), "one of detection, correlation and filter"),
+        ("- a\n".to_owned(), "a rule is a map, not a list"),
+        ("".to_owned(), "the file holds no rule"),
+        (text.replace("condition: s", "condition: s and"), "not a condition"),
+        (text.replace("    condition: s\n", ""), "there is no condition"),
+        (text.replace("{action: View}", "{action|foo: View}"), "Unknown modifier 'foo'"),
+        (text.replace("{action: View}", "{action|base64: View}"), "`base64` is not supported"),
+        (text.replace("{action: View}", "{action|not: View}"), "not a value modifier"),
+        (text.replace("{action: View}", "{action|i: View}"), "belong to re"),
+        (text.replace("{action: View}", "{action|re|cidr: View}"), "exclude each other"),
+        (text.replace("{action: View}", "{action|contains|endswith: View}"), "exclude each other"),
+        (text.replace("{action: View}", "{action|re|cased: View}"), "minds the case already"),
+        (text.replace("{action: View}", "{action|re: '('}"), "not a regular expression"),
+        (text.replace("{action: View}", "{action|re: '(?=x)'}"), "not a regular expression"),
+        (text.replace("{action: View}", "{action|re: 'x{1000}{1000}'}"), "not a regular expression"),
+        (text.replace("{action: View}", "{ip|cidr: 10.0.0.1/8}"), "write 10.0.0.0/8"),
+        (text.replace("{action: View}", "{ip|cidr: home}"), "is no network"),
+        (text.replace("{action: View}", "{action|exists: 1}"), "exists takes true or false"),
+        (text.replace("{action: View}", "{action|gte: x}"), "is no number"),
+        (text.replace("{action: View}", "{action: {a: b}}"), "nested members are named by their path"),
+        (text.replace("{action: View}", "{action: []}"), "an empty list"),
+        (text.replace("{action: View}", "{}"), "an empty selection"),
+        (text.replace("{action: View}", ""), "the selection is empty"),
+        (text.replace("{action: View}", "[[a]]"), "a list in a list"),
+        (text.replace("{action: View}", "{'a[any]': b}"), "neither brackets"),
+        (text.replace("{action: View}", "{'': b}"), "an empty field name"),
+    ] {
+        let findings = refused(std::slice::from_ref(&document));
+        assert!(findings.contains(message), "{document}: {findings}");
+    }
+}
+
+#[test]
+fn ids_and_names_stand_once() {
+    let other = base().replace("Rule 1", "Other");
+    assert!(refused(&[base(), other.replace("name: d1", "name: d2")]).contains("the id `0b6f"));
+    assert!(
+        refused(&[base(), other.replace("b001", "b009")]).contains("the name `d1` is taken (by the rule in t.yml:1)")
+    );
+}
+
+#[test]
+fn filters_are_strict() {
+    let filter = |section: &str| format!("title: F\nlogsource: {{category: x}}\nfilter: {{{section}}}\n");
+    let count = correlation(2, "type: event_count, rules: [d1], timespan: 5m, condition: {gte: 3}", "");
+    for (document, message) in [
+        (filter("s: {user: x}, condition: not s"), "a filter needs `rules`"),
+        (filter("rules: any, s: {user: x}, condition: not s"), "names its rules"),
+        (filter("rules: [], s: {user: x}, condition: not s"), "names its rules"),
+        (filter("rules: [d7], s: {user: x}, condition: not s"), "there is no rule `d7`"),
+        (filter("rules: [c2], s: {user: x}, condition: not s"), "is no detection"),
+        (filter("rules: [d1], s: {user: x}"), "there is no condition"),
+        (format!("{}analytics: {{v: 1}}\n", filter("rules: [d1], s: {user: x}, condition: not s")), "no analytics"),
+    ] {
+        let findings = refused(&[base(), count.clone(), document.clone()]);
+        assert!(findings.contains(message), "{document}: {findings}");
+    }
+}
+
+#[test]
+fn unknown_keys_at_the_top_are_warnings() {
+    let loaded = rules(&[format!("{}falsepositive: [x]\nrsigma.suppress: 5m\nfoo: 1\n", base())]);
+    let warnings = lines(&loaded.warnings);
+    assert!(
+        warnings.contains("unknown key `falsepositive`, which changes nothing (did you mean falsepositives?)"),
+        "{warnings}"
+    );
+    assert!(warnings.contains("`rsigma.suppress`") && warnings.contains("`foo`"), "{warnings}");
+    assert!(loaded.warnings.iter().all(|finding| finding.severity == Weight::Warning));
+}
+
+#[test]
+fn one_error_refuses_everything_and_all_are_told() {
+    let bad = detection(2, "s: {action|foo: x, user|bar: y}\ncondition: s");
+    let findings = loaded(&[base(), bad, "title: x\n".to_owned()]).unwrap_err();
+    assert_eq!(findings.len(), 3, "{}", lines(&findings));
+}
+
+#[test]
+fn bytes_that_are_no_text_are_an_error_with_a_line() {
+    let findings = load(&[RuleSource::text("t.yml", b"title: a\nx: \xff\n".to_vec())]).unwrap_err();
+    assert_eq!(findings[0].to_string(), "t.yml:2:1: error: the file is not UTF-8 text");
+}
+
+#[test]
+fn a_condition_that_grows_when_written_out_is_refused() {
+    let selection = format!("s: [{}]", vec!["{a: 1}"; 200].join(", "));
+    let condition = vec!["s"; 500].join(" and ");
+    assert!(refused(&[detection(1, &format!("{selection}\ncondition: {condition}"))]).contains("too long"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// A good file with a piece cut out or put in: it loads or it does not, and never crashes.
+    #[test]
+    fn damaged_files_are_read_or_refused(
+        at in 0..2_000_usize, cut in 0..40_usize, put in "[-a-z:&*?!|>'\"%@`{}\\[\\], \n#0-9\\\\]{0,12}"
+    ) {
+        let mut text = include_str!("../../../../rules/account_seized.yml").to_owned();
+        let from = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        let to = (from + cut..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+        text.replace_range(from..to, &put);
+        let _ = load(&[RuleSource::text("t.yml", text)]);
+    }
+
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = load(&[RuleSource::text("t.yml", bytes)]);
+    }
+}
