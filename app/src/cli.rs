@@ -110,10 +110,10 @@ pub struct Backtest {
     #[arg(long)]
     pub stored: bool,
     /// With --stored: from this time on (RFC 3339 or a day)
-    #[arg(long, value_name = "TIME", requires = "stored")]
+    #[arg(long, value_name = "TIME", requires = "stored", conflicts_with = "events")]
     pub from: Option<String>,
     /// With --stored: up to this time, which is left out
-    #[arg(long, value_name = "TIME", requires = "stored")]
+    #[arg(long, value_name = "TIME", requires = "stored", conflicts_with = "events")]
     pub to: Option<String>,
     /// Where the alerts go, `-` for standard output
     #[arg(long, value_name = "FILE", default_value = "-")]

@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The right to serve from a data directory; given back when dropped, and by the system when the process dies.
 #[derive(Debug)]
-pub struct DataLock {
+pub(crate) struct DataLock {
     _file: File,
 }
 
@@ -34,7 +34,7 @@ pub struct DataLock {
 ///
 /// # Errors
 /// It cannot be made.
-pub fn make_directory(config: &Config) -> Outcome {
+pub(crate) fn make_directory(config: &Config) -> Outcome {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir);
     made.map_err(|error| failed(config, &format!("the data directory cannot be made: {error}")))
 }
@@ -43,7 +43,7 @@ pub fn make_directory(config: &Config) -> Outcome {
 ///
 /// # Errors
 /// Another process has it and keeps it.
-pub async fn lock(config: &Config) -> Outcome<DataLock> {
+pub(crate) async fn lock(config: &Config) -> Outcome<DataLock> {
     let begun = Instant::now();
     loop {
         match try_lock(config)? {
@@ -79,7 +79,7 @@ fn failed(config: &Config, what: &str) -> Failure {
 ///
 /// # Errors
 /// The database cannot be reached, or its schema and this program do not go together.
-pub async fn open(config: &Config, clock: SharedClock) -> Outcome<Store> {
+pub(crate) async fn open(config: &Config, clock: SharedClock) -> Outcome<Store> {
     let store = connect(config, clock).await?;
     let ready = if config.auto_migrate {
         store.migrate().await
@@ -98,7 +98,7 @@ pub async fn open(config: &Config, clock: SharedClock) -> Outcome<Store> {
 ///
 /// # Errors
 /// As [`open`].
-pub async fn open_beside(config: &Config, clock: SharedClock) -> Outcome<Store> {
+pub(crate) async fn open_beside(config: &Config, clock: SharedClock) -> Outcome<Store> {
     let lock = if config.database == Database::Sqlite {
         make_directory(config)?;
         try_lock(config)?
@@ -116,7 +116,7 @@ pub async fn open_beside(config: &Config, clock: SharedClock) -> Outcome<Store> 
 ///
 /// # Errors
 /// It cannot be reached.
-pub async fn connect(config: &Config, clock: SharedClock) -> Outcome<Store> {
+pub(crate) async fn connect(config: &Config, clock: SharedClock) -> Outcome<Store> {
     let connected = match &config.database {
         Database::Sqlite => Store::open_sqlite(&config.database_file(), clock).await,
         Database::MySql(url) => Store::connect_mysql(url.reveal(), clock).await,
@@ -126,7 +126,7 @@ pub async fn connect(config: &Config, clock: SharedClock) -> Outcome<Store> {
 
 /// What a failure of the database is to whoever started the command.
 #[must_use]
-pub fn database_failed(config: &Config, error: &store::Error) -> Failure {
+pub(crate) fn database_failed(config: &Config, error: &store::Error) -> Failure {
     let place = match &config.database {
         Database::Sqlite => config.database_file().display().to_string(),
         Database::MySql(_) => "DATABASE_URL".to_owned(),
@@ -141,7 +141,7 @@ pub fn database_failed(config: &Config, error: &store::Error) -> Failure {
 ///
 /// # Errors
 /// It cannot be read or kept.
-pub fn token_secret(config: &Config) -> Outcome<Secret> {
+pub(crate) fn token_secret(config: &Config) -> Outcome<Secret> {
     match &config.jwt_secret_key {
         Some(secret) => Ok(secret.clone()),
         None => secret::kept(&config.data_dir.join("jwt-secret")),
@@ -150,7 +150,7 @@ pub fn token_secret(config: &Config) -> Outcome<Secret> {
 
 /// Where the first administrator finds the password.
 #[must_use]
-pub fn password_file(config: &Config) -> PathBuf {
+pub(crate) fn password_file(config: &Config) -> PathBuf {
     config.data_dir.join("initial-admin-password")
 }
 
@@ -162,7 +162,7 @@ fn zone_file(config: &Config) -> PathBuf {
 ///
 /// # Errors
 /// What was kept cannot be read.
-pub fn zone(config: &Config) -> Outcome<Tz> {
+pub(crate) fn zone(config: &Config) -> Outcome<Tz> {
     if let Some(zone) = config.time_zone {
         return Ok(zone);
     }
@@ -180,7 +180,7 @@ pub fn zone(config: &Config) -> Outcome<Tz> {
 ///
 /// # Errors
 /// As [`zone`], and it cannot be kept.
-pub fn keep_zone(config: &Config) -> Outcome<Tz> {
+pub(crate) fn keep_zone(config: &Config) -> Outcome<Tz> {
     let zone = zone(config)?;
     let file = zone_file(config);
     let kept = fs::read_to_string(&file).is_ok_and(|name| name.trim() == zone.name());

@@ -6,6 +6,8 @@
 //! | [`cli`] | what there is to type |
 //! | [`config`] | settings, where each comes from, and the secrets that are made at first start |
 //! | [`commands`] | one file for each command; `serve` puts the roles together |
+//! | [`server`](Server), `roles` | a server from its data directory to its end; what runs in it |
+//! | `upkeep` | trimming the journal, forgetting old activities |
 //! | `data` | the data directory: its lock, what is kept in it, opening the database |
 //! | `lifecycle` | signals, tasks, the two stages of the end |
 //! | `logging` | text on a terminal, JSON elsewhere |
@@ -27,11 +29,16 @@ pub mod failure;
 mod lifecycle;
 mod logging;
 mod output;
+mod roles;
+mod server;
+mod upkeep;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
+
+pub use server::{FIRST_ADMIN, Server, run};
 
 /// The whole program: reads the command line `args` (the program's name first), does what it says, and returns the
 /// exit code. Errors are one line on standard error.

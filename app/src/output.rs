@@ -9,7 +9,7 @@ use crate::failure::{Failure, Outcome};
 ///
 /// # Errors
 /// Standard output cannot be written, on a full disk for instance.
-pub fn print(text: impl Display) -> Outcome {
+pub(crate) fn print(text: impl Display) -> Outcome {
     wrote(writeln!(io::stdout().lock(), "{text}"))
 }
 
@@ -17,7 +17,7 @@ pub fn print(text: impl Display) -> Outcome {
 ///
 /// # Errors
 /// As [`print`].
-pub fn wrote(result: io::Result<()>) -> Outcome {
+pub(crate) fn wrote(result: io::Result<()>) -> Outcome {
     result.map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::no(""),
         _ => Failure::unavailable(format!("standard output cannot be written: {error}")),
@@ -25,17 +25,17 @@ pub fn wrote(result: io::Result<()>) -> Outcome {
 }
 
 /// One line on standard error. There is nobody to tell if that fails.
-pub fn complain(text: &impl Display) {
+pub(crate) fn complain(text: &impl Display) {
     drop(writeln!(io::stderr().lock(), "security-analytics: {text}"));
 }
 
 /// A line of progress or of a summary on standard error; what a command answers goes to standard output.
-pub fn note(text: impl Display) {
+pub(crate) fn note(text: impl Display) {
     drop(writeln!(io::stderr().lock(), "{text}"));
 }
 
 /// Whether a person reads standard output.
 #[must_use]
-pub fn is_terminal() -> bool {
+pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }

@@ -14,7 +14,7 @@ pub(crate) mod serve;
 
 use std::sync::Arc;
 
-use domain::SystemClock;
+use domain::{Activity, LogType, SystemClock};
 
 use crate::cli::{Cli, Command};
 use crate::config::Config;
@@ -57,4 +57,15 @@ pub(crate) fn dispatch(cli: Cli) -> Outcome {
     // Nothing that matters is left by now; a blocking call that hangs must not keep the process.
     runtime.shutdown_background();
     outcome
+}
+
+/// An activity of whoever may run commands on this machine: nobody that the `users` table knows.
+fn on_the_command_line(context: &Context, action: &str, resource: &str, log_type: LogType, detail: String) -> Activity {
+    let now = context.clock.now();
+    let mut activity = Activity::new(domain::ids::event_id(now), action, now);
+    activity.resource = Some(resource.to_owned());
+    activity.log_type = Some(log_type);
+    activity.detail = Some(detail);
+    activity.attributes.insert("by".to_owned(), "command line".into());
+    activity
 }

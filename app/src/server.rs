@@ -1,0 +1,153 @@
+//! [`Server`]: all roles in one process, on SQLite. What the command starts is what tests start.
+
+use std::fs;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use domain::{Activity, LogType, Role, SharedClock};
+use store::{NewUser, Store};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::commands::admin;
+use crate::config::{Config, Database, Secret, secret};
+use crate::data::{self, DataLock};
+use crate::failure::{Failure, Outcome};
+use crate::lifecycle::{Stage, Tasks};
+use crate::{roles, upkeep};
+
+/// The name of the first user.
+pub const FIRST_ADMIN: &str = "admin";
+
+/// How long the database may take to close.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// A server whose data directory, database and secrets are ready.
+pub struct Server {
+    config: Arc<Config>,
+    clock: SharedClock,
+    store: Store,
+    token_secret: Secret,
+    zone: Tz,
+    made_password: Option<Secret>,
+    // Last, so that the directory is free only when the database is closed.
+    _lock: DataLock,
+}
+
+impl Server {
+    /// Takes the data directory, brings the database to this version, and makes what is made at first start.
+    ///
+    /// # Errors
+    /// The configuration does not go together, or something that it names cannot be had.
+    pub async fn prepare(config: Config, clock: SharedClock) -> Outcome<Self> {
+        config.check()?;
+        if config.database != Database::Sqlite {
+            return Err(Failure::usage(
+                "this build serves from SQLite, all roles in one process; MySQL with roles of their own comes with \
+                 support for Kafka, which it does not have yet. Remove DATABASE_URL and KAFKA_BROKERS.",
+            ));
+        }
+        data::make_directory(&config)?;
+        let lock = data::lock(&config).await?;
+        let token_secret = data::token_secret(&config)?;
+        let zone = data::keep_zone(&config)?;
+        let store = data::open(&config, clock.clone()).await?;
+        let made_password = first_admin(&config, &store, &clock).await?;
+        Ok(Self { config: Arc::new(config), clock, store, token_secret, zone, made_password, _lock: lock })
+    }
+
+    /// The password of the first user, where one was made just now. It also stands in
+    /// [`password_file`](data::password_file) until that file is removed.
+    #[must_use]
+    pub fn made_password(&self) -> Option<&Secret> {
+        self.made_password.as_ref()
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Serves on `listener` until `shutdown` is cancelled and everything has ended.
+    ///
+    /// # Errors
+    /// A role could not start, or ended by itself.
+    pub async fn run(self, listener: TcpListener, shutdown: CancellationToken) -> Outcome {
+        let mut tasks = Tasks::new(shutdown);
+        let parts = roles::Parts {
+            config: self.config.clone(),
+            clock: self.clock.clone(),
+            store: self.store.clone(),
+            token_secret: self.token_secret.clone(),
+            zone: self.zone,
+        };
+        let started = roles::start(parts, listener, &mut tasks).await;
+        if started.is_ok() {
+            let (store, config, clock) = (self.store.clone(), self.config.clone(), self.clock.clone());
+            tasks.spawn("upkeep", Stage::Back, move |stop| upkeep::run(store, config, clock, stop));
+        }
+        let outcome = match started {
+            Ok(()) => tasks.run().await,
+            Err(failure) => Err(failure),
+        };
+        if tokio::time::timeout(CLOSING, self.store.close()).await.is_err() {
+            // Whatever was committed is in its log and is recovered at the next start.
+            tracing::warn!("the database took too long to close");
+        }
+        outcome
+    }
+}
+
+/// Makes the first user where there is none. The password is in its file before the account exists: a crash between
+/// leaves nobody locked out.
+async fn first_admin(config: &Config, store: &Store, clock: &SharedClock) -> Outcome<Option<Secret>> {
+    let failed = |error: store::Error| data::database_failed(config, &error);
+    if store.count_users().await.map_err(failed)? > 0 {
+        return Ok(None);
+    }
+    let (password, made) = match &config.admin_password {
+        Some(password) => (password.clone(), false),
+        None => (Secret::new(secret::make(admin::MADE_PASSWORD)), true),
+    };
+    if made {
+        let file = data::password_file(config);
+        secret::write_private(&file, password.reveal())
+            .map_err(|error| Failure::unavailable(format!("{}: {error}", file.display())))?;
+    }
+    let user = NewUser {
+        username: FIRST_ADMIN.to_owned(),
+        password_hash: admin::hash(config.bcrypt_cost, &password).await?,
+        email: None,
+        full_name: None,
+        role: Role::Admin,
+    };
+    let now = clock.now();
+    let mut activity = Activity::new(domain::ids::event_id(now), "Create", now);
+    // Not what a rule about new Admins is for.
+    activity.log_type = Some(LogType::System);
+    activity.attributes.insert("by".to_owned(), "first start".into());
+    store.create_user(user, move |row| admin::created(activity, row)).await.map_err(failed)?;
+    Ok(made.then_some(password))
+}
+
+/// Removes the file with the first password, once somebody has seen it.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn forget_made_password(config: &Config) -> io::Result<()> {
+    match fs::remove_file(data::password_file(config)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Prepares and runs a server: the whole product behind one call.
+///
+/// # Errors
+/// As [`Server::prepare`] and [`Server::run`].
+pub async fn run(config: Config, clock: SharedClock, listener: TcpListener, shutdown: CancellationToken) -> Outcome {
+    Server::prepare(config, clock).await?.run(listener, shutdown).await
+}

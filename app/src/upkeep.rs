@@ -1,0 +1,63 @@
+//! What has to be done from time to time: the journal forgets what both workers have, the logs what is too old.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::SharedClock;
+use store::Store;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::failure::Outcome;
+
+/// How often the journal is looked at. It is read in the meantime, so a few seconds more cost space and nothing else.
+const JOURNAL: Duration = Duration::from_secs(10);
+/// How many looks at the journal go by between two at the age of the logs.
+const LOGS: u32 = 360;
+/// How many activities one transaction forgets: a long one would hold up everybody who writes.
+const CHUNK: i64 = 1_000;
+
+/// Runs until it is asked to stop. What fails is logged and tried again: nothing of it is urgent.
+///
+/// # Errors
+/// None.
+pub(crate) async fn run(store: Store, config: Arc<Config>, clock: SharedClock, stop: CancellationToken) -> Outcome {
+    let mut round: u32 = 0;
+    while stop.run_until_cancelled(tokio::time::sleep(JOURNAL)).await.is_some() {
+        if let Err(error) = trim(&store).await {
+            tracing::warn!(%error, "the journal could not be trimmed; it is tried again");
+        }
+        round = (round + 1) % LOGS;
+        if round == 1
+            && let Err(error) = forget(&store, &config, &clock, &stop).await
+        {
+            tracing::warn!(%error, "old activities could not be removed; it is tried again in an hour");
+        }
+    }
+    Ok(())
+}
+
+/// Deletes what ingest and the detector have both worked on.
+async fn trim(store: &Store) -> store::Result<()> {
+    let done = store.offset("ingest").await?.min(store.offset("detector").await?);
+    if done > 0 {
+        store.trim_journal(done).await?;
+    }
+    Ok(())
+}
+
+/// Deletes activities that are older than the retention.
+async fn forget(store: &Store, config: &Config, clock: &SharedClock, stop: &CancellationToken) -> store::Result<()> {
+    let before = clock.now().plus(-config.retention);
+    let mut forgotten = 0;
+    while !stop.is_cancelled() {
+        match store.purge_logs(before, CHUNK).await? {
+            0 => break,
+            some => forgotten += some,
+        }
+    }
+    if forgotten > 0 {
+        tracing::info!(forgotten, %before, "activities older than the retention are removed");
+    }
+    Ok(())
+}
