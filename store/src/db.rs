@@ -32,6 +32,9 @@
 //!     })
 //! }).await
 //! ```
+//! Pass the closure straight to `write`: bound to a name first, with its argument annotated, it would not compile,
+//! because only the parameter's type tells the compiler that the future borrows from the `Tx`.
+//!
 //! On SQLite the one writer runs it under a savepoint of its own inside a transaction that it shares with whatever else
 //! waits. On MySQL it is a pooled READ COMMITTED transaction in a task of its own, run again after a deadlock: so the
 //! closure is an `Fn`, and what can be used only once goes through [`Once`]. Either way a caller that goes away stops

@@ -5,8 +5,12 @@
 //! schema and still work; it refuses one that says it is too old.
 
 use std::fmt;
+use std::path::Path;
+use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, MySqlPool};
 
 use crate::db::{Db, in_db};
 use crate::sql::statements;
@@ -107,8 +111,8 @@ impl Store {
     pub async fn migrate(&self) -> Result<()> {
         self.schema_version().await?.not_refused()?;
         let applied = match self.db() {
-            Db::Sqlite { path, .. } => self.migrate_sqlite(path).await,
-            Db::MySql { pool, .. } => tolerant(&MYSQL).run(pool).await,
+            Db::Sqlite { path, .. } => migrate_sqlite(path).await,
+            Db::MySql { pool, .. } => migrate_mysql(pool).await,
         };
         applied.map_err(|error| match error {
             MigrateError::VersionMismatch(version) => Error::Conflict(format!(
@@ -120,25 +124,34 @@ impl Store {
             other => Error::Fault(other.into()),
         })
     }
+}
 
-    /// On a connection of its own: the writer finds out by itself that the file has changed.
-    async fn migrate_sqlite(&self, path: &std::path::Path) -> std::result::Result<(), MigrateError> {
-        use sqlx::{ConnectOptions, Connection};
-        let options = sqlx::sqlite::SqliteConnectOptions::new()
-            .filename(path)
-            .foreign_keys(true)
-            .synchronous(sqlx::sqlite::SqliteSynchronous::Full)
-            .busy_timeout(std::time::Duration::from_secs(5));
-        let mut connection = options.connect().await?;
-        let migrator = tolerant(&SQLITE);
-        let mut applied = migrator.run(&mut connection).await;
-        if applied.is_err() {
-            // Two processes that start at once: the second finds the table there. Once more, after the first.
-            applied = migrator.run(&mut connection).await;
-        }
-        connection.close().await?;
-        applied
+/// On a connection of its own: the writer finds out by itself that the file has changed.
+async fn migrate_sqlite(path: &Path) -> std::result::Result<(), MigrateError> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .foreign_keys(true)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(Duration::from_secs(5))
+        .disable_statement_logging();
+    let mut connection = options.connect().await?;
+    let migrator = tolerant(&SQLITE);
+    // `run_direct`, because the future of `run` cannot be spawned (its `Acquire` is not general enough).
+    let mut applied = migrator.run_direct(None, &mut connection, false).await;
+    if applied.is_err() {
+        // Two processes that start at once: the second finds the tables there. Once more, after the first.
+        applied = migrator.run_direct(None, &mut connection, false).await;
     }
+    connection.close().await?;
+    applied
+}
+
+/// On a connection taken out of the pool: sqlx's lock on it (GET_LOCK) goes with it, also when a migration fails.
+async fn migrate_mysql(pool: &MySqlPool) -> std::result::Result<(), MigrateError> {
+    let mut connection = pool.acquire().await?.detach();
+    let applied = tolerant(&MYSQL).run_direct(None, &mut connection, false).await;
+    connection.close().await?;
+    applied
 }
 
 /// One that does not mind migrations which only a newer program knows.

@@ -1,0 +1,219 @@
+//! Users and their sessions.
+
+use std::net::IpAddr;
+
+use domain::{DAY, HOUR, Role, Timestamp};
+use store::{Error, NewUser, Store, UserChange, UserRow};
+
+use crate::harness::Ground;
+
+crate::on_both_engines!(
+    a_user_is_made_read_and_changed,
+    a_name_is_taken_in_every_spelling_and_for_ever,
+    the_last_admin_stays_also_when_two_go_at_once,
+    changes_end_sessions_and_spare_the_one_that_made_them,
+    a_session_lives_until_it_ends_expires_or_its_user_goes,
+    a_session_of_a_user_who_is_gone_does_not_start,
+    another_process_ends_sessions_too,
+);
+
+pub(crate) async fn make(ground: &Ground, name: &str, role: Role) -> UserRow {
+    let user = NewUser { username: name.into(), password_hash: "hash".into(), email: None, full_name: None, role };
+    let activity = ground.activity("Create");
+    let made = move |row: &UserRow| {
+        let mut activity = activity;
+        activity.resource = Some(format!("users/{}", row.user_id));
+        activity
+    };
+    ground.store.create_user(user, made).await.expect("user")
+}
+
+pub(crate) async fn log_in(ground: &Ground, session: &str, user: i64) -> store::Result<()> {
+    let now = domain::Clock::now(&*ground.clock);
+    let ip: IpAddr = "192.0.2.1".parse().expect("ip");
+    let activity = ground.activity("Login");
+    ground.store.start_session(session, user, now, now.plus(12 * HOUR), ip, Some("agent".into()), activity).await
+}
+
+async fn alive(ground: &Ground, session: &str) -> bool {
+    lives(&ground.store, session, domain::Clock::now(&*ground.clock)).await
+}
+
+async fn lives(store: &Store, session: &str, now: Timestamp) -> bool {
+    store.live_session(session, now).await.expect("session").is_some()
+}
+
+async fn a_user_is_made_read_and_changed(ground: Ground) {
+    let store = &ground.store;
+    assert_eq!(store.count_users().await.expect("count"), 0);
+    let ada = make(&ground, "Ada Lovelace", Role::Supervisor).await;
+    assert_eq!((ada.username.as_str(), ada.username_key.as_str(), ada.is_active), ("Ada Lovelace", "ada lovelace", true));
+    assert_eq!(store.user(ada.user_id).await.expect("user"), Some(ada.clone()));
+    assert_eq!(store.user_by_key("ada lovelace").await.expect("user"), Some(ada.clone()));
+    assert_eq!(store.user_by_key("Ada Lovelace").await.expect("user"), None);
+    let created = &ground.journal().await[0];
+    assert_eq!(created.resource, Some(format!("users/{}", ada.user_id)));
+
+    let change = UserChange {
+        email: Some(Some("ada@example.org".into())),
+        full_name: Some(Some("Augusta Ada, Gräfin 🧮".into())),
+        role: Some(Role::Employee),
+        ..UserChange::default()
+    };
+    let changed = store.update_user(ada.user_id, change, ground.activity("Update")).await.expect("change");
+    assert_eq!(changed.full_name.as_deref(), Some("Augusta Ada, Gräfin 🧮"));
+    assert_eq!(store.user(ada.user_id).await.expect("user"), Some(changed.clone()));
+    let change = UserChange { email: Some(None), ..UserChange::default() };
+    let changed = store.update_user(ada.user_id, change, ground.activity("Update")).await.expect("change");
+    assert_eq!((changed.email, changed.role), (None, Role::Employee));
+
+    let bob = make(&ground, "bob", Role::Admin).await;
+    assert_eq!(store.users().await.expect("users").iter().map(|user| user.user_id).collect::<Vec<_>>(), [
+        ada.user_id,
+        bob.user_id
+    ]);
+    let names: Vec<String> = (0..40).map(|n| format!("nobody {n}")).chain(["bob".into(), "ada lovelace".into()]).collect();
+    let known = store.known_users(&names).await.expect("known");
+    assert_eq!(known.len(), 2);
+    assert_eq!(known["bob"], (bob.user_id, Role::Admin));
+    let missing = store.update_user(999, UserChange::default(), ground.activity("Update")).await;
+    assert!(matches!(missing, Err(Error::NotFound)));
+    assert_eq!(ground.actions().await, ["Create", "Update", "Update", "Create"]);
+}
+
+async fn a_name_is_taken_in_every_spelling_and_for_ever(ground: Ground) {
+    let andre = make(&ground, "André", Role::Employee).await;
+    make(&ground, "Andre", Role::Employee).await;
+    for spelling in ["ANDRÉ", "andre\u{301}", "ａｎｄｒé"] {
+        let user = NewUser {
+            username: spelling.into(),
+            password_hash: String::new(),
+            email: None,
+            full_name: None,
+            role: Role::Employee,
+        };
+        let activity = ground.activity("Create");
+        let made = ground.store.create_user(user.clone(), move |_| activity).await;
+        assert!(matches!(made, Err(Error::Duplicate)), "{spelling}");
+    }
+    ground.store.delete_user(andre.user_id, ground.activity("Delete")).await.expect("delete");
+    assert_eq!(ground.store.user(andre.user_id).await.expect("user"), None);
+    assert_eq!(ground.store.user_by_key("andré").await.expect("user"), None);
+    assert!(ground.store.known_users(&["andré".into()]).await.expect("known").is_empty());
+    let again = ground.store.delete_user(andre.user_id, ground.activity("Delete")).await;
+    assert!(matches!(again, Err(Error::NotFound)));
+    let user =
+        NewUser { username: "andré".into(), password_hash: String::new(), email: None, full_name: None, role: Role::Employee };
+    let activity = ground.activity("Create");
+    assert!(matches!(ground.store.create_user(user, move |_| activity).await, Err(Error::Duplicate)));
+    assert_eq!(ground.actions().await, ["Create", "Create", "Delete"], "what was refused left nothing");
+}
+
+async fn the_last_admin_stays_also_when_two_go_at_once(ground: Ground) {
+    let only = make(&ground, "root", Role::Admin).await;
+    let demote = UserChange { role: Some(Role::Employee), ..UserChange::default() };
+    let switch_off = UserChange { is_active: Some(false), ..UserChange::default() };
+    for change in [demote.clone(), switch_off] {
+        let refused = ground.store.update_user(only.user_id, change, ground.activity("Update")).await;
+        assert!(matches!(refused, Err(Error::Conflict(_))));
+    }
+    assert!(matches!(ground.store.delete_user(only.user_id, ground.activity("Delete")).await, Err(Error::Conflict(_))));
+    for round in 0..8 {
+        let other = make(&ground, &format!("admin {round}"), Role::Admin).await;
+        let admins: Vec<i64> =
+            ground.store.users().await.expect("users").iter().filter(|user| user.role == Role::Admin).map(|user| user.user_id).collect();
+        assert_eq!(admins.len(), 2);
+        let tasks: Vec<_> = admins
+            .into_iter()
+            .map(|id| {
+                let (ground, demote) = (ground.clone(), demote.clone());
+                tokio::spawn(async move {
+                    if id == other.user_id {
+                        ground.store.update_user(id, demote, ground.activity("Update")).await.map(drop)
+                    } else {
+                        ground.store.delete_user(id, ground.activity("Delete")).await
+                    }
+                })
+            })
+            .collect();
+        let mut went = 0;
+        for task in tasks {
+            went += i32::from(task.await.expect("task").is_ok());
+        }
+        assert_eq!(went, 1, "exactly one may go");
+    }
+}
+
+async fn changes_end_sessions_and_spare_the_one_that_made_them(ground: Ground) {
+    let user = make(&ground, "ada", Role::Employee).await;
+    let other = make(&ground, "bob", Role::Employee).await;
+    let endings = [
+        UserChange { password_hash: Some("new".into()), ..UserChange::default() },
+        UserChange { role: Some(Role::Supervisor), ..UserChange::default() },
+        UserChange { is_active: Some(false), ..UserChange::default() },
+    ];
+    log_in(&ground, "bob", other.user_id).await.expect("log-in");
+    for (round, change) in endings.into_iter().enumerate() {
+        let (own, away) = (format!("own {round}"), format!("away {round}"));
+        log_in(&ground, &own, user.user_id).await.expect("log-in");
+        log_in(&ground, &away, user.user_id).await.expect("log-in");
+        assert!(alive(&ground, &own).await && alive(&ground, &away).await);
+        let change = UserChange { keep_session: Some(own.clone()), ..change };
+        ground.store.update_user(user.user_id, change, ground.activity("Update")).await.expect("change");
+        assert!(!alive(&ground, &away).await, "{round}");
+        assert_eq!(alive(&ground, &own).await, round < 2, "an inactive user has no session");
+    }
+    let harmless = UserChange { is_active: Some(true), email: Some(None), ..UserChange::default() };
+    ground.store.update_user(user.user_id, harmless.clone(), ground.activity("Update")).await.expect("change");
+    log_in(&ground, "last", user.user_id).await.expect("log-in");
+    let nothing_new = UserChange { role: Some(Role::Supervisor), ..harmless };
+    ground.store.update_user(user.user_id, nothing_new, ground.activity("Update")).await.expect("change");
+    assert!(alive(&ground, "last").await, "the role that the user has is no change");
+    assert!(alive(&ground, "bob").await);
+    ground.store.delete_user(user.user_id, ground.activity("Delete")).await.expect("delete");
+    assert!(!alive(&ground, "last").await);
+}
+
+async fn a_session_lives_until_it_ends_expires_or_its_user_goes(ground: Ground) {
+    let user = make(&ground, "ada", Role::Contractor).await;
+    log_in(&ground, "one", user.user_id).await.expect("log-in");
+    let now = domain::Clock::now(&*ground.clock);
+    let live = ground.store.live_session("one", now).await.expect("session").expect("alive");
+    assert_eq!((live.session_id.as_str(), live.started_at, live.user), ("one", now, user.clone()));
+    assert!(!lives(&ground.store, "two", now).await);
+    assert!(!lives(&ground.store, "ONE", now).await, "names are exact");
+    assert!(lives(&ground.store, "one", now.plus(12 * HOUR - 1)).await);
+    assert!(!lives(&ground.store, "one", now.plus(12 * HOUR)).await);
+    assert!(matches!(log_in(&ground, "one", user.user_id).await, Err(Error::Duplicate)));
+    ground.store.end_session("one", ground.activity("Logout")).await.expect("end");
+    assert!(!alive(&ground, "one").await);
+    ground.store.end_session("one", ground.activity("Logout")).await.expect("again");
+    assert_eq!(ground.actions().await, ["Create", "Login", "Logout", "Logout"]);
+    ground.clock.advance(31 * DAY);
+    assert_eq!(ground.store.tidy().await.expect("tidy"), 1, "the old session");
+}
+
+async fn a_session_of_a_user_who_is_gone_does_not_start(ground: Ground) {
+    let user = make(&ground, "ada", Role::Employee).await;
+    let off = UserChange { is_active: Some(false), ..UserChange::default() };
+    ground.store.update_user(user.user_id, off, ground.activity("Update")).await.expect("change");
+    assert!(matches!(log_in(&ground, "one", user.user_id).await, Err(Error::NotFound)));
+    assert!(matches!(log_in(&ground, "one", 999).await, Err(Error::NotFound)));
+    assert!(!alive(&ground, "one").await);
+}
+
+async fn another_process_ends_sessions_too(ground: Ground) {
+    let user = make(&ground, "ada", Role::Employee).await;
+    log_in(&ground, "one", user.user_id).await.expect("log-in");
+    assert!(alive(&ground, "one").await);
+    let other = ground.another().await;
+    let reset = UserChange { password_hash: Some("reset".into()), ..UserChange::default() };
+    other.update_user(user.user_id, reset, ground.activity("Update")).await.expect("reset");
+    if !ground.mysql {
+        // The writer looks every 200 ms.
+        tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    }
+    assert!(!alive(&ground, "one").await);
+    assert_eq!(ground.store.user(user.user_id).await.expect("user").expect("there").password_hash, "reset");
+    other.close().await;
+}
