@@ -14,7 +14,8 @@ use uuid::Uuid;
 
 fn read(text: &str) -> io::Result<Vec<Activity>> {
     let activity = |(at, line): (usize, &str)| {
-        let incoming = wire::parse(line.as_bytes()).map_err(|error| io::Error::other(format!("line {}: {error}", at + 1)))?;
+        let incoming =
+            wire::parse(line.as_bytes()).map_err(|error| io::Error::other(format!("line {}: {error}", at + 1)))?;
         Ok(incoming.into_activity(Timestamp::MIN, Uuid::from_u128(at as u128), "backtest"))
     };
     text.lines().enumerate().map(activity).collect()

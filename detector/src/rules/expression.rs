@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::field::{Field, Member, is_number, number, scalar_text};
 use super::model::Comparison;
-use super::text::{Part, Pattern};
+use super::text::{Hay, Part, Pattern};
 
 /// A condition.
 #[derive(Debug, Clone)]
@@ -67,17 +67,33 @@ impl Item {
     /// Whether the activity has what the item asks for.
     pub(super) fn holds(&self, activity: &Activity) -> bool {
         match &self.target {
-            Target::Keywords => {
-                let found = |test: &Test| any_text(activity, &mut |text| test.holds_text(text));
-                if self.all { self.tests.iter().all(found) } else { self.tests.iter().any(found) }
-            }
+            Target::Keywords => self.tests(|test| any_text(activity, &mut |text| test.holds_text(&Hay::new(text)))),
             Target::Field(field) => {
                 let member = field.member(activity);
-                let found = |test: &Test| test.holds(field, &member, activity);
-                let held = if self.all { self.tests.iter().all(found) } else { self.tests.iter().any(found) };
+                let held = match &member {
+                    // One text for all tests: nearly always.
+                    Member::Text(text) => {
+                        let hay = Hay::new(text);
+                        self.tests(|test| match test {
+                            Test::Text(pattern) => pattern.matches(&hay),
+                            test => test.holds(field, &member, activity),
+                        })
+                    }
+                    member => self.tests(|test| test.holds(field, member, activity)),
+                };
                 if self.negated { !held && !matches!(member, Member::Absent) } else { held }
             }
         }
+    }
+
+    fn tests(&self, found: impl FnMut(&Test) -> bool) -> bool {
+        if self.all { self.tests.iter().all(found) } else { self.tests.iter().any(found) }
+    }
+
+    /// Whether the item looks at this member alone.
+    pub(super) fn looks_at_only(&self, wanted: &Field) -> bool {
+        matches!(&self.target, Target::Field(field) if field == wanted)
+            && !self.tests.iter().any(|test| matches!(test, Test::SameAs { .. }))
     }
 
     /// The folded texts of which `action` has to be one, if that is all the item asks.
@@ -130,18 +146,20 @@ impl Test {
                 let other = other.member(activity);
                 other.any_text(&mut |needle| {
                     let pattern = Pattern::plain(needle, *part, *cased);
-                    member.any_text(&mut |text| pattern.matches(text))
+                    member.any_text(&mut |text| pattern.matches(&Hay::new(text)))
                 })
             }
-            Self::Text(_) | Self::Regex(_) | Self::Network(_) => member.any_text(&mut |text| self.holds_text(text)),
+            Self::Text(_) | Self::Regex(_) | Self::Network(_) => {
+                member.any_text(&mut |text| self.holds_text(&Hay::new(text)))
+            }
         }
     }
 
-    fn holds_text(&self, text: &str) -> bool {
+    fn holds_text(&self, hay: &Hay<'_>) -> bool {
         match self {
-            Self::Text(pattern) => pattern.matches(text),
-            Self::Regex(regex) => regex.is_match(text),
-            Self::Network(network) => text.parse::<IpAddr>().is_ok_and(|ip| network.contains(&ip.to_canonical())),
+            Self::Text(pattern) => pattern.matches(hay),
+            Self::Regex(regex) => regex.is_match(hay.text),
+            Self::Network(network) => hay.text.parse::<IpAddr>().is_ok_and(|ip| network.contains(&ip.to_canonical())),
             Self::Absent | Self::Exists(_) | Self::Number(..) | Self::SameAs { .. } => false,
         }
     }

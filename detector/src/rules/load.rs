@@ -11,7 +11,7 @@ use super::document::{self, Document, Draft};
 use super::expression::Expression;
 use super::field::Field;
 use super::finding::{Finding, Mark, Report, Weight, nearest, quoted};
-use super::matcher::Builder;
+use super::index::Builder;
 use super::model::{Body, Correlation, Detection, DetectionKey, GroupField, Rule, RuleSet};
 use super::source::{RuleFile, RuleSource};
 use super::yaml::{self, Value};
@@ -242,7 +242,7 @@ impl<'a> Linker<'a> {
                         parts.push(expression.clone());
                         core.push(canonical);
                     }
-                    matcher.add(rules.len(), &Expression::All(parts));
+                    matcher.add(rules.len(), Expression::All(parts));
                     (Body::Detection(detection(document)), digest(&core))
                 }
                 Draft::Correlation(draft) => {

@@ -1,24 +1,23 @@
 //! [`Matcher`]: which detections an activity matches.
 //!
-//! It runs for every event against every detection, so the conditions of all of them are one graph in which equal
-//! parts are one node, evaluated at most once an event, and only those detections are looked at that can match the
-//! event's action at all.
+//! It runs for every event against every detection. So the conditions of all of them are one graph in which equal
+//! parts are one node, evaluated at most once an event; and what is known of an event by its action, outcome and log
+//! type was taken out of the conditions when they were compiled (`index`).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
-use domain::Activity;
+use domain::{Activity, LogType, Outcome};
 
-use super::expression::{Expression, Item};
-use super::text::folded;
+use super::expression::Item;
 
 /// The compiled conditions of all detections.
 #[derive(Debug, Default)]
 pub struct Matcher {
-    nodes: Vec<Node>,
-    /// Folded action → detections that can match it, rising.
-    by_action: HashMap<String, Box<[Root]>>,
-    /// Detections that can match any other action.
-    otherwise: Box<[Root]>,
+    pub(super) nodes: Vec<Node>,
+    /// Folded action → what detections ask for besides it.
+    pub(super) by_action: HashMap<String, Class>,
+    /// The same for an action that no detection names.
+    pub(super) otherwise: Class,
 }
 
 /// Room for one evaluation, reused from activity to activity.
@@ -29,18 +28,50 @@ pub struct Scratch {
     event: u32,
 }
 
+/// For each outcome and log type the detections that can still match, rising.
+pub(super) type Class = Vec<Box<[Root]>>;
+
+/// A detection and what is left of its condition.
 #[derive(Debug, Clone, Copy)]
-struct Root {
-    rule: u32,
-    node: u32,
+pub(super) struct Root {
+    pub(super) rule: u32,
+    pub(super) node: u32,
 }
 
+impl Root {
+    /// The node of a condition of which nothing is left: it holds.
+    pub(super) const HOLDS: u32 = u32::MAX;
+}
+
+/// A part of conditions.
 #[derive(Debug)]
-enum Node {
+pub(super) enum Node {
     Item(Item),
     All(Box<[u32]>),
     Any(Box<[u32]>),
     Not(u32),
+}
+
+/// Outcomes and log types, in the order of [`Class`].
+pub(super) const OUTCOMES: [Outcome; 3] = [Outcome::Success, Outcome::Failure, Outcome::Denied];
+pub(super) const LOG_TYPES: [Option<LogType>; 5] =
+    [None, Some(LogType::UiEvent), Some(LogType::System), Some(LogType::Auth), Some(LogType::DataAccess)];
+
+/// The place in a [`Class`].
+fn place(activity: &Activity) -> usize {
+    let outcome = match activity.outcome {
+        Outcome::Success => 0,
+        Outcome::Failure => 1,
+        Outcome::Denied => 2,
+    };
+    let log_type = match activity.log_type {
+        None => 0,
+        Some(LogType::UiEvent) => 1,
+        Some(LogType::System) => 2,
+        Some(LogType::Auth) => 3,
+        Some(LogType::DataAccess) => 4,
+    };
+    outcome * LOG_TYPES.len() + log_type
 }
 
 impl Matcher {
@@ -48,13 +79,29 @@ impl Matcher {
     /// `when`. What `found` held before is gone.
     pub fn matches(&self, activity: &Activity, scratch: &mut Scratch, found: &mut Vec<usize>) {
         found.clear();
-        let roots = self.by_action.get(folded(&activity.action).as_ref()).unwrap_or(&self.otherwise);
+        let Some(roots) = self.class(&activity.action).get(place(activity)) else {
+            return;
+        };
         scratch.begin(self.nodes.len());
         for root in roots {
-            if self.holds(root.node, activity, scratch) {
+            if root.node == Root::HOLDS || self.holds(root.node, activity, scratch) {
                 found.push(root.rule as usize);
             }
         }
+    }
+
+    fn class(&self, action: &str) -> &Class {
+        // Without a copy on the heap, as this is for every event.
+        let mut bytes = [0; 64];
+        let found = match bytes.get_mut(..action.len()) {
+            Some(folded) if action.is_ascii() => {
+                folded.copy_from_slice(action.as_bytes());
+                folded.make_ascii_lowercase();
+                std::str::from_utf8(folded).ok().and_then(|action| self.by_action.get(action))
+            }
+            _ => self.by_action.get(super::text::folded(action).as_ref()),
+        };
+        found.unwrap_or(&self.otherwise)
     }
 
     fn holds(&self, node: u32, activity: &Activity, scratch: &mut Scratch) -> bool {
@@ -87,101 +134,30 @@ impl Scratch {
     }
 }
 
-/// Puts detections together.
-#[derive(Debug, Default)]
-pub(super) struct Builder {
-    nodes: Vec<Node>,
-    costs: Vec<u32>,
-    /// What a node is, as text → its number.
-    same: HashMap<String, u32>,
-    roots: Vec<(Root, Option<BTreeSet<String>>)>,
-}
+#[cfg(test)]
+mod tests {
+    use domain::Timestamp;
+    use uuid::Uuid;
 
-impl Builder {
-    /// Adds a detection; `rule` is its index, rising from call to call.
-    pub(super) fn add(&mut self, rule: usize, expression: &Expression) {
-        let node = self.node(expression);
-        let rule = u32::try_from(rule).unwrap_or(u32::MAX);
-        self.roots.push((Root { rule, node }, actions(expression)));
-    }
+    use super::super::{RuleSource, load};
+    use super::*;
 
-    /// The matcher.
-    pub(super) fn build(self) -> Matcher {
-        let roots_for = |action: Option<&str>| -> Box<[Root]> {
-            self.roots
-                .iter()
-                .filter(|(_, actions)| match (actions, action) {
-                    (None, _) => true,
-                    (Some(actions), Some(action)) => actions.contains(action),
-                    (Some(_), None) => false,
-                })
-                .map(|(root, _)| *root)
-                .collect()
+    #[test]
+    fn a_scratch_outlives_its_numbers_and_its_matcher() {
+        let set = |action: &str| {
+            let text = format!("title: A\nlogsource: {{a: b}}\ndetection: {{s: {{user: {action}}}, condition: s}}\n");
+            load(&[RuleSource::text("t.yml", text)]).unwrap().rules
         };
-        let actions: BTreeSet<&String> =
-            self.roots.iter().filter_map(|(_, actions)| actions.as_ref()).flatten().collect();
-        let by_action = actions.into_iter().map(|action| (action.clone(), roots_for(Some(action)))).collect();
-        let otherwise = roots_for(None);
-        Matcher { nodes: self.nodes, by_action, otherwise }
-    }
-
-    fn node(&mut self, expression: &Expression) -> u32 {
-        match expression {
-            Expression::Item(item) => self.unique(format!("{item:?}"), item.cost(), || Node::Item(item.clone())),
-            Expression::Not(part) => {
-                let part = self.node(part);
-                let cost = self.costs[part as usize] + 1;
-                self.unique(format!("not {part}"), cost, || Node::Not(part))
-            }
-            Expression::All(parts) | Expression::Any(parts) if parts.len() == 1 => self.node(&parts[0]),
-            Expression::All(parts) => {
-                let (parts, cost) = self.parts(parts, |part| matches!(part, Expression::All(_)));
-                self.unique(format!("all {parts:?}"), cost, || Node::All(parts.clone().into()))
-            }
-            Expression::Any(parts) => {
-                let (parts, cost) = self.parts(parts, |part| matches!(part, Expression::Any(_)));
-                self.unique(format!("any {parts:?}"), cost, || Node::Any(parts.clone().into()))
+        let (ada, bob) = (set("ada"), set("bob"));
+        let mut activity = Activity::new(Uuid::from_u128(1), "View", Timestamp::MIN);
+        activity.user = Some("ada".into());
+        let (mut scratch, mut found) = (Scratch::default(), Vec::new());
+        for event in [0, 1, (u32::MAX >> 1) - 1, u32::MAX >> 1] {
+            scratch.event = event;
+            for (set, expected) in [(&ada, vec![0]), (&bob, vec![]), (&ada, vec![0])] {
+                set.matcher.matches(&activity, &mut scratch, &mut found);
+                assert_eq!(found, expected, "{event}");
             }
         }
-    }
-
-    /// The nodes of parts, parts of the same kind unfolded, the cheap ones first; what selects before what excludes.
-    fn parts(&mut self, parts: &[Expression], same_kind: fn(&Expression) -> bool) -> (Vec<u32>, u32) {
-        let mut nodes = Vec::new();
-        let mut waiting: Vec<&Expression> = parts.iter().rev().collect();
-        while let Some(part) = waiting.pop() {
-            match part {
-                Expression::All(inner) | Expression::Any(inner) if same_kind(part) => {
-                    waiting.extend(inner.iter().rev())
-                }
-                _ => nodes.push(self.node(part)),
-            }
-        }
-        nodes.sort_by_key(|node| {
-            (matches!(self.nodes[*node as usize], Node::Not(_)), self.costs[*node as usize], *node)
-        });
-        nodes.dedup();
-        let cost = nodes.iter().map(|node| self.costs[*node as usize]).fold(0, u32::saturating_add);
-        (nodes, cost)
-    }
-
-    fn unique(&mut self, text: String, cost: u32, node: impl FnOnce() -> Node) -> u32 {
-        *self.same.entry(text).or_insert_with(|| {
-            self.nodes.push(node());
-            self.costs.push(cost);
-            u32::try_from(self.nodes.len() - 1).unwrap_or(u32::MAX)
-        })
-    }
-}
-
-/// The folded actions of which an event must have one to match; `None` where any may.
-fn actions(expression: &Expression) -> Option<BTreeSet<String>> {
-    match expression {
-        Expression::Item(item) => Some(item.actions()?.into_iter().map(str::to_owned).collect()),
-        Expression::All(parts) => parts.iter().filter_map(actions).min_by_key(BTreeSet::len),
-        Expression::Any(parts) => {
-            parts.iter().map(actions).try_fold(BTreeSet::new(), |all, some| Some(all.union(&some?).cloned().collect()))
-        }
-        Expression::Not(_) => None,
     }
 }

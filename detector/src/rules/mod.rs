@@ -7,21 +7,25 @@
 //! | `document` | the strict pass over one document's top level |
 //! | `analytics`, `correlation`, `detection`, `selection` | its sections; `section` and `span` read maps and durations |
 //! | `sigma` | the one place that knows rsigma-parser |
-//! | `load` | [`load`]: overlay, references, order, revisions |
+//! | `load` | [`load()`]: overlay, references, order, revisions |
+//! | `check`, `limits` | [`check()`] for authors; where a rule can run, what it keeps |
 //! | [`model`](Rule) | what the engine sees |
-//! | `matcher`, `expression`, `text`, `field` | [`Matcher`]: which detections an activity matches |
+//! | `matcher`, `index`, `expression`, `text`, `field` | [`Matcher`]: which detections an activity matches |
 //! | `finding` | [`Finding`]: what is wrong, and where |
 //!
 //! To add a modifier: `selection` gives it a meaning, `expression` its test.
 
 mod analytics;
 mod built_in;
+mod check;
 mod correlation;
 mod detection;
 mod document;
 mod expression;
 mod field;
 mod finding;
+mod index;
+mod limits;
 mod load;
 mod matcher;
 mod model;
@@ -35,8 +39,10 @@ mod tests;
 mod text;
 mod yaml;
 
+pub use check::check;
 pub use field::Field;
 pub use finding::{Finding, Weight};
+pub use limits::{distributable, memory_per_key, undistributable};
 pub use load::{Loaded, load};
 pub use matcher::{Matcher, Scratch};
 pub use model::*;

@@ -76,14 +76,12 @@ impl Pattern {
     }
 
     /// Whether it matches a text.
-    pub(super) fn matches(&self, text: &str) -> bool {
-        if self.cased {
-            return self.shape.matches(text, str::eq, |one, other| one == other);
+    pub(super) fn matches(&self, hay: &Hay<'_>) -> bool {
+        match (self.cased, &hay.folded) {
+            (true, _) => self.shape.matches(hay.text, &Exact),
+            (false, None) => self.shape.matches(hay.text, &Ascii),
+            (false, Some(folded)) => self.shape.matches(folded, &Exact),
         }
-        if text.is_ascii() {
-            return self.shape.matches(text, str::eq_ignore_ascii_case, |one, other| one == other.to_ascii_lowercase());
-        }
-        self.shape.matches(&folded(text), str::eq, |one, other| one == other)
     }
 
     /// How much work it is, in equalities.
@@ -111,35 +109,81 @@ impl Shape {
         simple.unwrap_or(Self::Glob(tokens))
     }
 
-    fn matches(&self, text: &str, equal: fn(&str, &str) -> bool, same: fn(char, char) -> bool) -> bool {
+    fn matches(&self, text: &str, case: &impl Case) -> bool {
         match self {
-            Self::Whole(whole) => whole.len() == text.len() && equal(text, whole),
-            Self::Start(start) => text.get(..start.len()).is_some_and(|head| equal(head, start)),
-            Self::End(end) => {
-                text.len().checked_sub(end.len()).and_then(|at| text.get(at..)).is_some_and(|tail| equal(tail, end))
+            Self::Whole(whole) => whole.len() == text.len() && case.equal(text.as_bytes(), whole.as_bytes()),
+            Self::Start(start) => {
+                text.as_bytes().get(..start.len()).is_some_and(|head| case.equal(head, start.as_bytes()))
             }
-            Self::Inside(inside) => contains(text, inside, equal),
+            Self::End(end) => {
+                text.len().checked_sub(end.len()).is_some_and(|at| case.equal(&text.as_bytes()[at..], end.as_bytes()))
+            }
+            Self::Inside(inside) => contains(text.as_bytes(), inside.as_bytes(), case),
             Self::Anything => true,
-            Self::Glob(tokens) => glob(tokens, text, same),
+            Self::Glob(tokens) => glob(tokens, text, case),
         }
     }
 }
 
-fn contains(text: &str, inside: &str, equal: fn(&str, &str) -> bool) -> bool {
-    let Some(first) = inside.bytes().next() else {
+/// A text of an event, made ready to be compared with many patterns.
+#[derive(Debug)]
+pub(super) struct Hay<'a> {
+    pub(super) text: &'a str,
+    /// The folded text, if it is not ASCII.
+    folded: Option<String>,
+}
+
+impl<'a> Hay<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        let folded = if text.is_ascii() { None } else { Some(folded(text).into_owned()) };
+        Self { text, folded }
+    }
+}
+
+/// How bytes and characters of an event are compared with those of a pattern. UTF-8 is such that a whole text never
+/// begins in the midst of another's character, so parts can be compared as bytes.
+trait Case {
+    fn equal(&self, event: &[u8], pattern: &[u8]) -> bool;
+    fn same(&self, event: char, pattern: char) -> bool;
+}
+
+/// As they are.
+struct Exact;
+
+impl Case for Exact {
+    fn equal(&self, event: &[u8], pattern: &[u8]) -> bool {
+        event == pattern
+    }
+
+    fn same(&self, event: char, pattern: char) -> bool {
+        event == pattern
+    }
+}
+
+/// An ASCII text with a folded pattern.
+struct Ascii;
+
+impl Case for Ascii {
+    fn equal(&self, event: &[u8], pattern: &[u8]) -> bool {
+        // The last byte differs more often than the first: prefixes are shared.
+        event.last().map(u8::to_ascii_lowercase) == pattern.last().copied() && event.eq_ignore_ascii_case(pattern)
+    }
+
+    fn same(&self, event: char, pattern: char) -> bool {
+        event.to_ascii_lowercase() == pattern
+    }
+}
+
+fn contains(text: &[u8], inside: &[u8], case: &impl Case) -> bool {
+    let Some(first) = inside.first() else {
         return true;
     };
-    let Some(last_start) = text.len().checked_sub(inside.len()) else {
-        return false;
-    };
-    // The first byte decides nearly always; a byte inside of a character is no boundary, and `get` says so.
-    text.as_bytes()[..=last_start].iter().enumerate().any(|(at, byte)| {
-        byte.eq_ignore_ascii_case(&first) && text.get(at..at + inside.len()).is_some_and(|here| equal(here, inside))
-    })
+    // The first byte decides nearly always.
+    text.windows(inside.len()).any(|here| here[0].eq_ignore_ascii_case(first) && case.equal(here, inside))
 }
 
 /// Wildcards without recursion: on a mismatch, the last `*` takes one character more.
-fn glob(tokens: &[Token], text: &str, same: fn(char, char) -> bool) -> bool {
+fn glob(tokens: &[Token], text: &str, case: &impl Case) -> bool {
     let mut rest = text.chars();
     let mut at = 0;
     let mut retry: Option<(usize, std::str::Chars<'_>)> = None;
@@ -154,7 +198,7 @@ fn glob(tokens: &[Token], text: &str, same: fn(char, char) -> bool) -> bool {
                 let mut next = rest.clone();
                 let fits = match (token, next.next()) {
                     (_, None) => return false,
-                    (Token::Char(c), Some(d)) => same(*c, d),
+                    (Token::Char(c), Some(d)) => case.same(d, *c),
                     (Token::One | Token::Many, Some(_)) => true,
                 };
                 if fits {
@@ -179,10 +223,12 @@ fn glob(tokens: &[Token], text: &str, same: fn(char, char) -> bool) -> bool {
 
 /// Each character's lower case.
 pub(super) fn folded(text: &str) -> Cow<'_, str> {
-    if text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
-        Cow::Borrowed(text)
-    } else {
+    if !text.is_ascii() {
         Cow::Owned(text.chars().flat_map(char::to_lowercase).collect())
+    } else if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(text.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(text)
     }
 }
 
@@ -192,7 +238,7 @@ mod tests {
     use super::*;
 
     fn matches(pattern: &str, part: Part, text: &str) -> bool {
-        Pattern::new(&wildcards(pattern), part, false).matches(text)
+        Pattern::new(&wildcards(pattern), part, false).matches(&Hay::new(text))
     }
 
     #[test]
@@ -235,9 +281,9 @@ mod tests {
     #[test]
     fn cased() {
         let pattern = Pattern::plain("Root", Part::Whole, true);
-        assert!(pattern.matches("Root") && !pattern.matches("root"));
+        assert!(pattern.matches(&Hay::new("Root")) && !pattern.matches(&Hay::new("root")));
         let inside = Pattern::plain("Ab", Part::Inside, true);
-        assert!(inside.matches("xAb") && !inside.matches("xab"));
+        assert!(inside.matches(&Hay::new("xAb")) && !inside.matches(&Hay::new("xab")));
     }
 
     #[test]

@@ -1,0 +1,99 @@
+//! [`check`]: what an author wants to know about rule files before they are used.
+
+use super::finding::{Finding, Weight};
+use super::limits::undistributable;
+use super::load::{Loaded, load};
+use super::source::RuleSource;
+
+/// Checks files as a set of their own and over the built-in set. A file may name built-in rules, and a set may share
+/// names with the built-in one: then it is fine alone, and a warning says what stands in the way of using both.
+///
+/// # Errors
+/// Every finding, if one of them is an error.
+pub fn check(source: &RuleSource) -> Result<Vec<Finding>, Vec<Finding>> {
+    let alone = load(std::slice::from_ref(source));
+    let over = load(&[RuleSource::built_in(), source.clone()]);
+    match (alone, over) {
+        (Ok(alone), Ok(_)) => Ok(with_limits(alone, source)),
+        (Err(_), Ok(over)) => Ok(with_limits(over, source)),
+        (Ok(alone), Err(conflicts)) => {
+            let mut findings = with_limits(alone, source);
+            let errors = conflicts.into_iter().filter(Finding::is_error);
+            findings.extend(errors.map(|finding| Finding {
+                severity: Weight::Warning,
+                message: format!("not beside the built-in rules: {}", finding.message),
+                ..finding
+            }));
+            Ok(findings)
+        }
+        (Err(alone), Err(over)) => {
+            let errors = |findings: &[Finding]| findings.iter().filter(|finding| finding.is_error()).count();
+            // Beside the built-in rules there are more names to have meant.
+            Err(if errors(&over) <= errors(&alone) { over } else { alone })
+        }
+    }
+}
+
+fn with_limits(loaded: Loaded, source: &RuleSource) -> Vec<Finding> {
+    let mut findings = loaded.warnings;
+    for (at, reason) in undistributable(&loaded.rules) {
+        let rule = &loaded.rules.rules[at];
+        if source.files.iter().any(|file| file.name == rule.file) {
+            findings.push(Finding {
+                file: rule.file.clone(),
+                line: rule.line,
+                column: 1,
+                severity: Weight::Warning,
+                message: format!("this rule runs in one process only: {reason}"),
+                hint: None,
+            });
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(findings: &[Finding]) -> String {
+        findings.iter().map(|finding| format!("{finding}\n")).collect()
+    }
+
+    fn count(rule: &str, name: &str, key: &str) -> RuleSource {
+        let text = format!(
+            "title: C\nname: {name}\ncorrelation: {{type: event_count, rules: [{rule}], timespan: 5m, \
+             condition: {{gte: 3}}{key}}}\n"
+        );
+        RuleSource::text("mine.yml", text)
+    }
+
+    #[test]
+    fn built_in_rules_may_be_named() {
+        let findings = check(&count("off_hours_action", "mine", ", group-by: [user]")).unwrap();
+        assert_eq!(lines(&findings), "");
+        let findings = check(&count("off_hours_acton", "mine", "")).unwrap_err();
+        assert!(lines(&findings).contains("did you mean off_hours_action?"), "{}", lines(&findings));
+    }
+
+    #[test]
+    fn what_kafka_cannot_run_is_a_warning() {
+        let findings = check(&count("off_hours_action", "mine", ", group-by: [resource]")).unwrap();
+        assert!(lines(&findings).starts_with("mine.yml:1:1: warning: this rule runs in one process only: with Kafka"));
+    }
+
+    #[test]
+    fn a_set_of_its_own_may_share_names_with_the_built_in_one() {
+        let text =
+            "title: A\nname: off_hours_action\nlogsource: {category: x}\ndetection: {s: {action: x}, condition: s}\n";
+        let findings = check(&RuleSource::text("mine.yml", text)).unwrap();
+        assert!(
+            lines(&findings).contains("warning: not beside the built-in rules: the id `off_hours_action` is taken")
+        );
+    }
+
+    #[test]
+    fn the_built_in_set_has_no_findings() {
+        assert_eq!(lines(&check(&RuleSource::built_in()).unwrap()), "");
+    }
+}

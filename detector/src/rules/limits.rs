@@ -1,0 +1,179 @@
+//! Where a rule can run, and what it keeps for each key.
+
+use super::field::Field;
+use super::model::{Body, Correlation, DetectionKey, GroupField, Kind, Rule, RuleSet};
+
+/// Bytes of an event in a window: its id and time, its place, the digest of its value.
+const PER_EVENT: usize = 48;
+/// Bytes of a key besides its events: the key's text, the open episode.
+const PER_KEY: usize = 160;
+/// Bytes of a value that was seen, and until when.
+const PER_VALUE: usize = 40;
+/// Most values that `first_seen` keeps for a key.
+const SEEN_VALUES: usize = 64;
+/// Events that are reckoned with in a window whose condition names no count.
+const TYPICAL_EVENTS: u128 = 16;
+
+/// Whether the rule finds the same in a distributed installation, where events are split by user and once more by
+/// source address.
+///
+/// # Errors
+/// A sentence that says which keys are possible.
+pub fn distributable(rule: &Rule) -> Result<(), String> {
+    splits(rule).map(|_| ())
+}
+
+/// The rules of a set that do not find the same in a distributed installation, each with the reason. Besides a rule's
+/// own key it takes into account that a correlation sees another one's crossings in the same partition only.
+#[must_use]
+pub fn undistributable(rules: &RuleSet) -> Vec<(usize, String)> {
+    let mut known: Vec<Option<Splits>> = Vec::with_capacity(rules.rules.len());
+    let mut found = Vec::new();
+    for (at, rule) in rules.rules.iter().enumerate() {
+        let own = match (splits(rule), &rule.body) {
+            (Ok(own), Body::Correlation(correlation)) => {
+                let together = correlation.refs.iter().filter_map(|target| known[*target]).fold(own, Splits::and);
+                if together.user || together.source {
+                    Ok(own)
+                } else {
+                    Err("the rules that it names are counted by user, others by source_ip; with Kafka no partition sees \
+                         both"
+                        .to_owned())
+                }
+            }
+            (own, _) => own,
+        };
+        match own {
+            Ok(own) => known.push(Some(own)),
+            Err(reason) => {
+                found.push((at, reason));
+                known.push(None);
+            }
+        }
+    }
+    found
+}
+
+/// By which of the two splits of the events a rule's key stays together.
+#[derive(Debug, Clone, Copy)]
+struct Splits {
+    user: bool,
+    source: bool,
+}
+
+impl Splits {
+    fn and(self, other: Self) -> Self {
+        Self { user: self.user && other.user, source: self.source && other.source }
+    }
+}
+
+fn splits(rule: &Rule) -> Result<Splits, String> {
+    let keyed = |what: &str, fields: &[GroupField]| {
+        let all = |wanted: &[Field]| fields.iter().any(|part| part.fields.iter().all(|field| wanted.contains(field)));
+        let splits = Splits { user: all(&[Field::User]) || all(&[Field::SessionId]), source: all(&[Field::SourceIp]) };
+        if splits.user || splits.source {
+            return Ok(splits);
+        }
+        Err(format!(
+            "with Kafka, events are split by user and by source address: {what} must contain user, session_id or \
+             source_ip (for every rule, where aliases say which field)"
+        ))
+    };
+    match &rule.body {
+        Body::Correlation(correlation) => keyed("group-by", &correlation.group_by),
+        Body::Detection(detection) => {
+            let mut splits = match &detection.key {
+                // One event alone needs no company.
+                DetectionKey::Auto => Splits { user: true, source: true },
+                DetectionKey::Fields(fields) => keyed("key", fields)?,
+            };
+            if let Some(first) = &detection.first_seen {
+                let of = GroupField { name: String::new(), fields: vec![first.of.clone()] };
+                splits = splits.and(keyed("`of` of first_seen", &[of])?);
+            }
+            if splits.user || splits.source {
+                Ok(splits)
+            } else {
+                Err("its key and `of` of first_seen are split differently with Kafka".to_owned())
+            }
+        }
+    }
+}
+
+/// Estimated bytes that the rule keeps for one of its keys while its window is as full as its condition asks for.
+#[must_use]
+pub fn memory_per_key(rule: &Rule) -> usize {
+    match &rule.body {
+        Body::Detection(detection) => {
+            let seen = detection.first_seen.as_ref().map_or(0, |_| SEEN_VALUES * PER_VALUE);
+            let silence = detection.after_silence.map_or(0, |_| PER_VALUE);
+            PER_KEY + seen + silence
+        }
+        Body::Correlation(correlation) => PER_KEY + events(rule, correlation) * PER_EVENT,
+    }
+}
+
+/// Events that a window holds when its condition is about to hold; counts saturate at eight times that.
+fn events(rule: &Rule, correlation: &Correlation) -> usize {
+    use rust_decimal::prelude::ToPrimitive;
+    let counts = matches!(correlation.kind, Kind::EventCount | Kind::ValueCount(_));
+    let threshold = correlation.condition.0.iter().filter_map(|(_, bound)| bound.to_u128()).max().filter(|_| counts);
+    let escalated = rule.escalate.last().and_then(|(at, _)| at.to_u128()).filter(|_| counts).unwrap_or(0);
+    let refs = correlation.refs.len() as u128;
+    let most = threshold.map_or(TYPICAL_EVENTS.max(refs), |bound| bound.saturating_mul(8)).max(escalated);
+    usize::try_from(most.min(1 << 30)).unwrap_or(1 << 30)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{RuleSource, load};
+    use super::*;
+
+    fn set(group_by: &str, more: &str) -> RuleSet {
+        let text = format!(
+            "title: A\nname: a\nlogsource: {{category: x}}\ndetection: {{s: {{action: x}}, condition: s}}\n---\n\
+             title: B\nname: b\nlogsource: {{category: x}}\ndetection: {{s: {{action: x}}, condition: s}}\n---\n\
+             title: C\nname: c\ncorrelation: {{type: temporal, rules: [a, b], timespan: 5m{group_by}}}\n{more}"
+        );
+        load(&[RuleSource::text("t.yml", text)]).unwrap_or_else(|findings| panic!("{findings:?}")).rules
+    }
+
+    #[test]
+    fn keys_that_one_partition_sees() {
+        for (group_by, possible) in [
+            (", group-by: [user]", true),
+            (", group-by: [session]", true),
+            (", group-by: [resource, ip]", true),
+            (", group-by: [resource]", false),
+            ("", false),
+            (", group-by: [v], aliases: {v: {a: user, b: user}}", true),
+            (", group-by: [v], aliases: {v: {a: user, b: target_user}}", false),
+            (", group-by: [user], aliases: {user: {a: target_user, b: user}}", false),
+            (", group-by: [v, ip], aliases: {v: {a: user, b: target_user}}", true),
+        ] {
+            let rules = set(group_by, "");
+            assert_eq!(distributable(&rules.rules[2]).is_ok(), possible, "{group_by}");
+            assert_eq!(undistributable(&rules).is_empty(), possible, "{group_by}");
+        }
+    }
+
+    #[test]
+    fn a_chain_stays_in_one_partition() {
+        let chain = |key: &str| {
+            let count = "type: event_count, rules: [c], timespan: 5m, condition: {gte: 2}";
+            let rules = set(
+                ", group-by: [user]",
+                &format!("---\ntitle: D\nname: d\ncorrelation: {{{count}, group-by: [{key}]}}\n"),
+            );
+            undistributable(&rules).len()
+        };
+        assert_eq!((chain("user"), chain("source_ip")), (0, 1));
+    }
+
+    #[test]
+    fn the_built_in_set_runs_anywhere() {
+        let rules = load(&[RuleSource::built_in()]).unwrap_or_else(|findings| panic!("{findings:?}")).rules;
+        assert_eq!(undistributable(&rules), []);
+        assert!(rules.rules.iter().all(|rule| (PER_KEY..=100_000).contains(&memory_per_key(rule))));
+    }
+}
