@@ -6,8 +6,9 @@ use unicode_normalization::{UnicodeNormalization, is_nfkc};
 #[must_use]
 pub fn username_key(name: &str) -> String {
     let name = name.trim();
-    if name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
-        return name.to_owned();
+    // ASCII is in NFKC as it stands, and most names are.
+    if name.is_ascii() {
+        return name.to_ascii_lowercase();
     }
     // Lower case can leave NFKC (İ becomes two code points), and NFKC can uncover a blank: to the fixed point.
     let mut key: String = name.nfkc().collect();

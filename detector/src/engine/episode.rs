@@ -1,0 +1,293 @@
+//! [`Episodes`]: from the events at which a rule holds to alerts.
+//!
+//! An episode is a maximal run of crossings, neighbours less than `episode` apart. Crossings up to the watermark are
+//! final and folded into one summary; those behind it are kept, and where an event comes late the episodes are made
+//! anew from the summary and them. What was reported before keeps its identity: episodes that grow together are
+//! merged into the first, and one of which nothing is left is retracted.
+
+use std::collections::VecDeque;
+
+use domain::{AlertState, Escalation, Severity, Timestamp};
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
+use uuid::Uuid;
+
+use super::plan::Node;
+use super::ring::Ring;
+
+/// At most so many contributing events are named; `event_count` stays exact.
+const NAMED: usize = 256;
+/// A copy of the live episodes is taken after so many crossings, so that a late one costs no more than about twice
+/// this many steps.
+const STRIDE: usize = 1_024;
+
+/// An event at which the rule held.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Crossing {
+    pub(super) time: i64,
+    pub(super) id: Uuid,
+    pub(super) value: Decimal,
+    /// Events that had taken part by then.
+    pub(super) seen: u32,
+}
+
+/// A run of crossings.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Episode {
+    pub(super) at: i64,
+    pub(super) opener: Uuid,
+    pub(super) first_event: i64,
+    pub(super) last: i64,
+    pub(super) peak: Decimal,
+    pub(super) severity: Severity,
+    pub(super) escalations: Vec<Escalation>,
+    pub(super) named: Vec<Uuid>,
+    first_seen: u32,
+    last_seen: u32,
+    steps: usize,
+    /// The id of what was reported of it, and how often.
+    pub(super) identity: Option<(Uuid, i64)>,
+    /// Something has changed since it was last reported.
+    pub(super) changed: bool,
+}
+
+impl Episode {
+    /// How many events belong to it.
+    pub(super) fn event_count(&self) -> i64 {
+        i64::from(self.last_seen.wrapping_sub(self.first_seen)) + 1
+    }
+
+    /// Sets how many events belong to it, and how many steps it has reached.
+    pub(super) fn count_from(&mut self, events: i64, steps: usize) {
+        let events = u32::try_from(events).unwrap_or(u32::MAX).max(1);
+        self.first_seen = self.last_seen.wrapping_sub(events - 1);
+        self.steps = self.steps.max(steps);
+    }
+
+    fn same_content(&self, other: &Self) -> bool {
+        self.at == other.at
+            && self.opener == other.opener
+            && self.last == other.last
+            && self.peak == other.peak
+            && self.escalations == other.escalations
+            && self.event_count() == other.event_count()
+    }
+}
+
+/// An episode of which nothing more will come.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) episode: Episode,
+    pub(super) state: AlertState,
+    /// Where it was merged into, the first event of that episode.
+    pub(super) into: Option<(i64, Uuid)>,
+}
+
+/// The episodes of one rule and key.
+#[derive(Debug, Default)]
+pub(super) struct Episodes {
+    settled: Vec<Episode>,
+    tail: VecDeque<Crossing>,
+    pub(super) live: Vec<Episode>,
+    /// Copies of `live` after so many crossings of `tail`.
+    marks: VecDeque<(usize, Vec<Episode>)>,
+    /// The engine has it on its list of what to report.
+    pub(super) queued: bool,
+    /// The engine will look when it is over.
+    pub(super) timed: bool,
+}
+
+impl Episodes {
+    /// Takes back the crossings from an event on. Says whether there were any.
+    pub(super) fn take_back(&mut self, time: i64, id: Uuid) -> bool {
+        let keep = match self.tail.back() {
+            Some(last) if (last.time, last.id) >= (time, id) => {
+                self.tail.partition_point(|crossing| (crossing.time, crossing.id) < (time, id))
+            }
+            _ => return false,
+        };
+        self.tail.truncate(keep);
+        while self.marks.back().is_some_and(|(after, _)| *after > keep) {
+            self.marks.pop_back();
+        }
+        true
+    }
+
+    /// Adds a crossing behind all others. With `apply` it takes effect at once; without, [`Self::remake`] follows.
+    pub(super) fn push(&mut self, crossing: Crossing, apply: bool, node: &Node, level: Severity, ring: &Ring) {
+        self.tail.push_back(crossing);
+        if apply {
+            extend(&mut self.live, &crossing, node, level, ring);
+            if self.tail.len().is_multiple_of(STRIDE) {
+                self.mark();
+            }
+        }
+    }
+
+    fn mark(&mut self) {
+        self.marks.push_back((self.tail.len(), self.live.clone()));
+        if self.marks.len() > 2 {
+            self.marks.pop_front();
+        }
+    }
+
+    /// Makes the live episodes anew from what is settled and the crossings since, and gives back what ended by that.
+    pub(super) fn remake(&mut self, node: &Node, level: Severity, ring: &Ring) -> Vec<Ended> {
+        let (from, base) = match self.marks.back() {
+            Some((after, live)) => (*after, live.clone()),
+            None => (0, self.settled.clone()),
+        };
+        let old = std::mem::replace(&mut self.live, base);
+        for live in &mut self.live {
+            live.identity = None;
+            live.changed = false;
+        }
+        for crossing in self.tail.iter().skip(from) {
+            extend(&mut self.live, crossing, node, level, ring);
+        }
+        let mut ended = Vec::new();
+        let mut old = old.into_iter().peekable();
+        for episode in &mut self.live {
+            let mut first = true;
+            while let Some(before) = old.peek().filter(|before| before.at <= episode.last) {
+                if before.last < episode.at {
+                    ended.extend(old.next().map(|episode| Ended { episode, state: AlertState::Retracted, into: None }));
+                    continue;
+                }
+                if first {
+                    episode.changed = before.changed || !episode.same_content(before);
+                    episode.identity = before.identity;
+                    first = false;
+                    // What reaches beyond this episode has its other part in the next one, which is new.
+                    old.next();
+                } else {
+                    let into = Some((episode.at, episode.opener));
+                    ended.extend(old.next().map(|episode| Ended { episode, state: AlertState::Merged, into }));
+                }
+            }
+            episode.changed |= first;
+        }
+        ended.extend(old.map(|episode| Ended { episode, state: AlertState::Retracted, into: None }));
+        // Of what nobody was told, nothing has to be taken back.
+        ended.retain(|ended| ended.episode.identity.is_some());
+        ended
+    }
+
+    /// Folds the crossings up to `watermark` and gives back the episodes that are over by then.
+    pub(super) fn settle(&mut self, watermark: i64, node: &Node, level: Severity, ring: &Ring) -> Vec<Ended> {
+        let mut over = 0;
+        let mut folded = 0;
+        while let Some(crossing) = self.tail.front().filter(|crossing| crossing.time <= watermark).copied() {
+            self.tail.pop_front();
+            folded += 1;
+            extend(&mut self.settled, &crossing, node, level, ring);
+            while self.settled.len() > 1 {
+                self.settled.remove(0);
+                over += 1;
+            }
+        }
+        if self.settled.first().is_some_and(|last| last.last.saturating_add(node.episode) <= watermark) {
+            self.settled.clear();
+            over += 1;
+        }
+        if over > 0 {
+            self.marks.clear();
+        } else {
+            self.marks.retain(|(after, _)| *after >= folded);
+            for (after, _) in &mut self.marks {
+                *after -= folded;
+            }
+        }
+        let over = over.min(self.live.len());
+        self.live.drain(..over).map(|episode| Ended { episode, state: AlertState::Closed, into: None }).collect()
+    }
+
+    /// The summary of what is settled.
+    pub(super) fn settled_mut(&mut self) -> Option<&mut Episode> {
+        self.settled.first_mut()
+    }
+
+    /// Nothing is known and nothing pending.
+    pub(super) fn is_empty(&self) -> bool {
+        self.live.is_empty() && self.tail.is_empty() && self.settled.is_empty()
+    }
+
+    /// Heap memory in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let of = |episodes: &[Episode]| -> usize {
+            episodes
+                .iter()
+                .map(|e| {
+                    size_of::<Episode>()
+                        + e.named.len() * size_of::<Uuid>()
+                        + e.escalations.len() * size_of::<Escalation>()
+                })
+                .sum()
+        };
+        size_of::<Self>()
+            + of(&self.settled)
+            + of(&self.live)
+            + self.marks.iter().map(|(_, live)| of(live)).sum::<usize>()
+            + self.tail.capacity() * size_of::<Crossing>()
+    }
+}
+
+fn extend(episodes: &mut Vec<Episode>, crossing: &Crossing, node: &Node, level: Severity, ring: &Ring) {
+    let extends = episodes.last().is_some_and(|last| crossing.time.saturating_sub(last.last) < node.episode);
+    if !extends {
+        let (named, first_event, events) = evidence(crossing, node, ring);
+        episodes.push(Episode {
+            at: crossing.time,
+            opener: crossing.id,
+            first_event,
+            last: crossing.time,
+            peak: crossing.value,
+            severity: level,
+            escalations: Vec::new(),
+            named,
+            first_seen: crossing.seen.wrapping_sub(events).wrapping_add(1),
+            last_seen: crossing.seen,
+            steps: 0,
+            identity: None,
+            changed: true,
+        });
+    }
+    let Some(episode) = episodes.last_mut() else { return };
+    episode.changed = true;
+    episode.last = crossing.time;
+    episode.last_seen = crossing.seen;
+    episode.peak = if node.lowest { episode.peak.min(crossing.value) } else { episode.peak.max(crossing.value) };
+    while let Some(step) = node.steps.get(episode.steps) {
+        let reached = if step.strict { crossing.value > step.bound } else { crossing.value >= step.bound };
+        if !reached {
+            break;
+        }
+        episode.steps += 1;
+        episode.severity = episode.severity.max(step.to.unwrap_or(episode.severity));
+        episode.escalations.push(Escalation {
+            at: Timestamp::from_micros(crossing.time),
+            severity: episode.severity,
+            observed: crossing.value.to_f64().unwrap_or(f64::MAX),
+        });
+        if episode.named.len() < NAMED && !episode.named.contains(&crossing.id) {
+            episode.named.push(crossing.id);
+        }
+    }
+}
+
+/// The events of a crossing's window: their ids (the latest, in order), the time of the first, and how many there are.
+fn evidence(crossing: &Crossing, node: &Node, ring: &Ring) -> (Vec<Uuid>, i64, u32) {
+    let Ok(at) = ring.find(crossing.time, crossing.id) else { return (vec![crossing.id], crossing.time, 1) };
+    let floor = crossing.time.saturating_sub(node.window);
+    let window = ring.entries[..=at].iter().rev().take_while(|entry| entry.time > floor);
+    let (mut named, mut first, mut events) = (Vec::new(), crossing.time, 0);
+    for entry in window.filter(|entry| entry.mask & node.mask != 0) {
+        if named.len() < NAMED {
+            named.push(entry.id);
+        }
+        first = entry.time;
+        events += 1;
+    }
+    named.reverse();
+    (named, first, events.max(1))
+}

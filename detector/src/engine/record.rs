@@ -1,0 +1,211 @@
+//! [`Record`]: the few texts of an event that a later decision needs, and how keys and values are read.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use domain::Activity;
+use rust_decimal::Decimal;
+
+use super::plan::{KeyOf, Plan, ValueOf};
+use super::ring::Value;
+use crate::rules::{Field, network};
+
+/// What is kept of an event: texts by index of [`Plan::fields`].
+#[derive(Debug)]
+pub(super) struct Record(Box<[(u16, Box<str>)]>);
+
+impl Record {
+    /// Keeps `fields` of an activity.
+    pub(super) fn keep(plan: &Plan, fields: &[usize], activity: &Activity) -> Self {
+        let text = |field: &usize| {
+            let text = plan.fields[*field].text(activity)?;
+            Some((u16::try_from(*field).ok()?, text.into()))
+        };
+        Self(fields.iter().filter_map(text).collect())
+    }
+
+    /// Heap memory in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        2 * size_of::<usize>() + self.0.iter().map(|(_, text)| size_of::<(u16, Box<str>)>() + text.len()).sum::<usize>()
+    }
+}
+
+/// Where an event's fields are read from: the event itself, or what was kept of it.
+#[derive(Clone, Copy)]
+pub(super) enum Source<'a> {
+    Event(&'a Activity),
+    Kept(&'a Record),
+}
+
+impl<'a> Source<'a> {
+    /// The text of a field.
+    pub(super) fn text(self, plan: &Plan, field: usize) -> Option<Cow<'a, str>> {
+        match self {
+            Self::Event(activity) => plan.fields[field].text(activity),
+            Self::Kept(record) => {
+                let (_, text) = record.0.iter().find(|(of, _)| usize::from(*of) == field)?;
+                Some(Cow::Borrowed(text))
+            }
+        }
+    }
+
+    /// A part of a key: exact text, a user in canonical form, an IPv6 address as its /64. Empty is absent.
+    pub(super) fn key_part(self, plan: &Plan, field: usize) -> Option<Cow<'a, str>> {
+        let text = self.text(plan, field).filter(|text| !text.is_empty())?;
+        let text = match plan.fields[field] {
+            Field::User => match is_canonical(&text) {
+                true => text,
+                false => Cow::Owned(domain::username_key(&text)),
+            },
+            Field::SourceIp if text.contains(':') => match text.parse() {
+                Ok(ip) => Cow::Owned(network(ip)),
+                Err(_) => text,
+            },
+            _ => text,
+        };
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// The key, encoded so that different keys have different texts.
+    pub(super) fn key(self, plan: &Plan, key: &KeyOf, variant: usize) -> Option<Cow<'a, str>> {
+        match key {
+            KeyOf::Auto { user, source_ip } => Some(Cow::Owned(self.auto_key(plan, *user, *source_ip))),
+            KeyOf::Fields { variants, .. } => {
+                let fields = &variants[variant];
+                if let [field] = fields.as_slice() {
+                    return self.key_part(plan, *field);
+                }
+                let mut text = String::new();
+                for field in fields {
+                    let part = self.key_part(plan, *field)?;
+                    text.push_str(&part.len().to_string());
+                    text.push(':');
+                    text.push_str(&part);
+                }
+                Some(Cow::Owned(text))
+            }
+        }
+    }
+
+    /// The key of a detection that names none: the user, else the address, else the one key of all.
+    pub(super) fn auto_key(self, plan: &Plan, user: usize, source_ip: usize) -> String {
+        let part = |field, tag: &str| self.key_part(plan, field).map(|part| [tag, &part].concat());
+        part(user, "u").or_else(|| part(source_ip, "i")).unwrap_or_default()
+    }
+
+    /// The value that the event brings into a channel; `None` where it takes no part for want of one.
+    pub(super) fn value(self, plan: &Plan, of: Option<&ValueOf>, texts: &mut Interner) -> Option<Value> {
+        match of {
+            None => Some(Value::None),
+            Some(ValueOf::Number(field)) => number_of(&self.text(plan, *field)?).map(Value::Number),
+            Some(ValueOf::Texts(fields)) => {
+                if let [field] = fields.as_slice() {
+                    let text = self.text(plan, *field).filter(|text| !text.is_empty())?;
+                    return Some(Value::Text(texts.take(&text)));
+                }
+                let mut tuple = String::new();
+                for field in fields {
+                    let text = self.text(plan, *field).filter(|text| !text.is_empty())?;
+                    tuple.push_str(&text.len().to_string());
+                    tuple.push(':');
+                    tuple.push_str(&text);
+                }
+                Some(Value::Text(texts.take(&tuple)))
+            }
+        }
+    }
+}
+
+fn is_canonical(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase())
+}
+
+/// Splits an encoded key into its parts, by name.
+pub(super) fn key_parts(key: &KeyOf, text: &str) -> Vec<(String, String)> {
+    match key {
+        KeyOf::Auto { .. } => match text.split_at_checked(1) {
+            Some(("u", user)) => vec![("user".to_owned(), user.to_owned())],
+            Some(("i", ip)) => vec![("source_ip".to_owned(), ip.to_owned())],
+            _ => Vec::new(),
+        },
+        KeyOf::Fields { names, .. } if names.len() == 1 => vec![(names[0].clone(), text.to_owned())],
+        KeyOf::Fields { names, .. } => {
+            let mut rest = text;
+            let mut parts = Vec::new();
+            for name in names {
+                let Some((length, tail)) = rest.split_once(':') else { break };
+                let length = length.parse().unwrap_or(0);
+                let Some((part, tail)) = tail.split_at_checked(length) else { break };
+                parts.push((name.clone(), part.to_owned()));
+                rest = tail;
+            }
+            parts
+        }
+    }
+}
+
+/// Texts that windows count, each held once however many events bring it.
+#[derive(Debug, Default)]
+pub(super) struct Interner {
+    ids: HashMap<Arc<str>, u32>,
+    texts: Vec<(Option<Arc<str>>, u32)>,
+    free: Vec<u32>,
+}
+
+impl Interner {
+    /// The number of a text, held once more.
+    pub(super) fn take(&mut self, text: &str) -> u32 {
+        if let Some(id) = self.ids.get(text) {
+            self.texts[*id as usize].1 += 1;
+            return *id;
+        }
+        let shared: Arc<str> = text.into();
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.texts[id as usize] = (Some(shared.clone()), 1);
+                id
+            }
+            None => {
+                self.texts.push((Some(shared.clone()), 1));
+                u32::try_from(self.texts.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
+        self.ids.insert(shared, id);
+        id
+    }
+
+    /// Lets go of a text once.
+    pub(super) fn release(&mut self, id: u32) {
+        let (text, held) = &mut self.texts[id as usize];
+        *held -= 1;
+        if *held == 0
+            && let Some(text) = text.take()
+        {
+            self.ids.remove(&text);
+            self.free.push(id);
+        }
+    }
+
+    /// Heap memory in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let texts: usize = self.ids.keys().map(|text| text.len() + 2 * size_of::<usize>()).sum();
+        texts
+            + self.texts.capacity() * size_of::<(Option<Arc<str>>, u32)>()
+            + self.ids.capacity() * (size_of::<(Arc<str>, u32)>() + 1)
+    }
+}
+
+/// The mean of a sum over a count, as far as 28 digits go.
+pub(super) fn mean(sum: Decimal, count: usize) -> Decimal {
+    sum.checked_div(Decimal::from(count.max(1))).unwrap_or(sum)
+}
+
+/// A text as an exact number: decimal, with or without an exponent, of at most 28 digits.
+#[must_use]
+pub fn number_of(text: &str) -> Option<Decimal> {
+    if !text.bytes().next_back()?.is_ascii_digit() && !text.ends_with('.') {
+        return None;
+    }
+    Decimal::from_str_exact(text).or_else(|_| Decimal::from_scientific(text)).ok()
+}
