@@ -123,6 +123,8 @@ pub(crate) struct Tx {
     /// The time of this attempt, by the injected clock.
     pub(crate) now: Timestamp,
     pub(crate) effects: Effects,
+    /// Whether the journal had no room for activities when the transaction began.
+    pub(crate) journal_full: bool,
 }
 
 /// What follows a commit.
@@ -145,7 +147,7 @@ impl Effects {
 impl Tx {
     /// A transaction on `conn`.
     pub(crate) fn new(conn: Conn, now: Timestamp) -> Self {
-        Self { conn, now, effects: Effects::default() }
+        Self { conn, now, effects: Effects::default(), journal_full: false }
     }
 
     /// Says that a row has changed which the caches may hold.

@@ -30,7 +30,7 @@ statements! {
     ORDERS_OF = "SELECT COUNT(*) FROM orders WHERE item_id = ?";
 }
 /// Row lock, on MySQL only. Whoever touches an item's stock takes it first.
-const LOCK: &str = "SELECT item_id FROM items WHERE item_id = ? FOR UPDATE";
+pub(crate) const LOCK: &str = "SELECT item_id FROM items WHERE item_id = ? FOR UPDATE";
 
 /// An item in stock.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -28,6 +28,9 @@ static IN_JOURNAL: LazyLock<Repeated> =
 static IN_LOGS: LazyLock<Repeated> =
     LazyLock::new(|| Repeated::new("SELECT event_id, payload FROM user_logs WHERE event_id IN (", "?", ")"));
 static DELETE: LazyLock<Repeated> = LazyLock::new(|| Repeated::new("DELETE FROM journal WHERE seq IN (", "?", ")"));
+/// The repeated texts of this file, for the test that prepares them.
+#[cfg(test)]
+pub(crate) const REPEATED: &[&LazyLock<Repeated>] = &[&INSERT, &IN_JOURNAL, &IN_LOGS, &DELETE];
 
 /// Rows that one transaction of `trim_journal` deletes, so that others get their turn between.
 const TRIM_ROWS: i64 = 2_000;
@@ -115,8 +118,11 @@ impl Tx {
     /// Writes an activity into the journal, in this transaction.
     ///
     /// # Errors
-    /// `Duplicate` where its id is there already.
+    /// `Duplicate` where its id is there already; `Overloaded` where the journal is full.
     pub(crate) async fn append(&mut self, activity: &Activity) -> Result<()> {
+        if self.journal_full {
+            return Err(Error::Overloaded);
+        }
         insert_entries(self, &[Entry::activity(activity)]).await
     }
 
@@ -136,6 +142,7 @@ impl Store {
     /// # Errors
     /// `Overloaded`, `DiskFull`: nothing was done. `Duplicate`: the id was not a new one.
     pub async fn append(&self, activity: Activity) -> Result<()> {
+        self.shared().room_in_journal()?;
         let entry = Entry::activity(&activity);
         match self.db() {
             Db::Sqlite { writer, .. } => writer.append(entry).await,
@@ -149,6 +156,7 @@ impl Store {
     /// # Errors
     /// Nothing of the list was appended.
     pub async fn append_posted(&self, activities: Vec<Activity>) -> Result<Vec<Appended>> {
+        self.shared().room_in_journal()?;
         let activities = Arc::new(activities);
         for _ in 0..5 {
             let posted = Arc::clone(&activities);
@@ -179,6 +187,7 @@ impl Store {
             Db::Sqlite { .. } => last_seq - first + 1,
             Db::MySql { pool, .. } => sqlx::query_scalar(COUNT).fetch_one(pool).await?,
         };
+        self.shared().journal_has(rows);
         Ok(JournalStatus { rows, last_seq })
     }
 

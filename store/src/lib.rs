@@ -8,9 +8,15 @@
 //! | `cache` | hot rows in memory, exact because this process is the one writer |
 //! | `open`, `schema` | opening, checks at the start; migrations and what they are compatible with |
 //! | `journal` | the ordered log: appends, [`JournalRead`](domain::JournalRead), trimming |
+//! | `lease` | one leader among many processes |
 //! | `users`, `sessions_auth`, `login_attempts`, `api_keys` | who may come in |
 //! | `items`, `orders` | the inventory |
 //! | `settings`, `idempotency` | values kept by name; answers kept for repeated requests |
+//! | `query` | statements put together from filters |
+//! | `offsets`, `ingest` | how far readers of the log have come; activities → `user_logs`, sessions, counts |
+//! | `logs`, `log_sessions`, `dead_letters`, `retention` | what ingest stored, read and forgotten |
+//! | `alerts`, `exceptions`, `gaps` | what the rules found, what people made of it, what was not seen |
+//! | `scores`, `analytics` | the risk of users, and what the analytics pages show |
 //!
 //! To add a resource: its table in a new pair of migrations (`migrations/sqlite`, `migrations/mysql`, twins), its file
 //! here with its texts in `statements!` and its name in the list of `schema::tests`, its calls in the conformance suite.
@@ -22,6 +28,7 @@ mod error;
 mod idempotency;
 mod items;
 mod journal;
+mod lease;
 mod login_attempts;
 mod mysql;
 mod open;
@@ -33,8 +40,15 @@ mod sql;
 mod users;
 mod writer;
 
+/// The tests' databases; they call the crate by its name, from inside as from outside.
+#[cfg(test)]
+#[path = "../tests/harness/mod.rs"]
+mod harness;
+#[cfg(test)]
+extern crate self as store;
+
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use domain::SharedClock;
 use tokio::sync::watch;
@@ -44,6 +58,7 @@ pub use error::{BoxedCause, Error, Result};
 pub use idempotency::{Begun, StoredAnswer};
 pub use items::{ItemChange, ItemList, ItemRow, NewItem};
 pub use journal::{Appended, JournalStatus};
+pub use lease::Lease;
 pub use login_attempts::Attempts;
 pub use orders::{OrderError, OrderRow};
 pub use schema::SchemaState;
@@ -71,11 +86,26 @@ pub(crate) struct Shared {
     pub(crate) caches: Caches,
     /// The highest journal position that is committed.
     tail: watch::Sender<i64>,
+    /// From how many rows on the journal takes no more activities.
+    journal_limit: AtomicI64,
+    /// Whether it had so many when it was last looked at.
+    journal_full: AtomicBool,
 }
 
 impl Shared {
     pub(crate) fn new(clock: SharedClock, caches: Caches) -> Arc<Self> {
-        Arc::new(Self { clock, caches, tail: watch::Sender::new(0) })
+        let (journal_limit, journal_full) = (AtomicI64::new(i64::MAX), AtomicBool::new(false));
+        Arc::new(Self { clock, caches, tail: watch::Sender::new(0), journal_limit, journal_full })
+    }
+
+    /// Refuses an activity while the journal is full.
+    pub(crate) fn room_in_journal(&self) -> Result<()> {
+        if self.journal_full.load(Ordering::Relaxed) { Err(Error::Overloaded) } else { Ok(()) }
+    }
+
+    /// Takes note of how many rows the journal has.
+    pub(crate) fn journal_has(&self, rows: i64) {
+        self.journal_full.store(rows >= self.journal_limit.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// What follows a commit, before anybody is answered.
@@ -102,6 +132,16 @@ impl Store {
 
     pub(crate) fn clock(&self) -> &SharedClock {
         &self.0.shared.clock
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.0.shared
+    }
+
+    /// From `rows` rows on the journal takes no more activities: changes and reads are answered with `Overloaded` until
+    /// its readers have caught up. Looked at by [`journal_status`](Self::journal_status), so call that now and then.
+    pub fn limit_journal(&self, rows: i64) {
+        self.shared().journal_limit.store(rows, Ordering::Relaxed);
     }
 
     pub(crate) fn tail(&self) -> watch::Receiver<i64> {

@@ -133,6 +133,7 @@ enum Failure {
 async fn once<T, F: Unit<T>>(pool: &MySqlPool, shared: &Arc<Shared>, unit: &F) -> std::result::Result<T, Failure> {
     let begun = pool.begin().await.map_err(|error| Failure::RolledBack(error.into()))?;
     let mut tx = Tx::new(Conn::MySql(begun), shared.clock.now());
+    tx.journal_full = shared.room_in_journal().is_err();
     let ran = run_unit(unit, &mut tx).await;
     let Tx { conn, effects, .. } = tx;
     let Conn::MySql(transaction) = conn else { return Err(Failure::Final(Error::fault("not MySQL"))) };

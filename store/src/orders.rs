@@ -32,7 +32,7 @@ statements! {
     DELETE = "DELETE FROM orders WHERE order_id = ?";
 }
 /// Row lock, on MySQL only.
-const LOCK: &str = "SELECT order_id FROM orders WHERE order_id = ? FOR UPDATE";
+pub(crate) const LOCK: &str = "SELECT order_id FROM orders WHERE order_id = ? FOR UPDATE";
 
 /// An order, with the names that go with it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -160,3 +160,61 @@ fn tolerant(migrator: &'static Migrator) -> Migrator {
     own.set_ignore_missing(true);
     own
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Executor, SqlSafeStr};
+
+    use super::*;
+    use crate::harness::Ground;
+    use crate::{api_keys, idempotency, items, journal, login_attempts, orders, sessions_auth, settings, users};
+
+    /// Every text of the core, in every length that is used.
+    fn texts() -> Vec<String> {
+        let declared = [
+            api_keys::STATEMENTS,
+            idempotency::STATEMENTS,
+            items::STATEMENTS,
+            journal::STATEMENTS,
+            login_attempts::STATEMENTS,
+            orders::STATEMENTS,
+            sessions_auth::STATEMENTS,
+            settings::STATEMENTS,
+            users::STATEMENTS,
+            STATEMENTS,
+        ];
+        let repeated = journal::REPEATED.iter().chain(users::REPEATED).flat_map(|texts| texts.all());
+        declared.into_iter().flatten().map(|text| (*text).to_owned()).chain(repeated).collect()
+    }
+
+    async fn all_can_be_prepared(ground: Ground) {
+        let mut texts = texts();
+        match ground.store.db() {
+            Db::Sqlite { readers, .. } => {
+                texts.push(SQLITE_TABLE.to_owned());
+                for text in texts {
+                    let prepared = readers.prepare(AssertSqlSafe(text.clone()).into_sql_str()).await;
+                    assert!(prepared.is_ok(), "{text}: {prepared:?}");
+                }
+            }
+            Db::MySql { pool, .. } => {
+                let locks = [items::LOCK, orders::LOCK, sessions_auth::LOCK_USER, users::LOCK, users::LOCK_ROLE];
+                texts.extend(locks.into_iter().chain([MYSQL_TABLE]).map(str::to_owned));
+                for text in texts {
+                    let prepared = pool.prepare(AssertSqlSafe(text.clone()).into_sql_str()).await;
+                    assert!(prepared.is_ok(), "{text}: {prepared:?}");
+                }
+            }
+        }
+    }
+
+    crate::on_both_engines!(all_can_be_prepared);
+
+    #[test]
+    fn the_migrations_are_twins() {
+        let named =
+            |migrator: &Migrator| migrator.iter().map(|m| (m.version, m.description.to_string())).collect::<Vec<_>>();
+        assert_eq!(named(&SQLITE), named(&MYSQL));
+        assert!(SQLITE.iter().enumerate().all(|(at, m)| usize::try_from(m.version) == Ok(at + 1)), "without a gap");
+    }
+}

@@ -24,7 +24,7 @@ statements! {
     FORGET = "DELETE FROM auth_sessions WHERE expires_at < ?";
 }
 /// Row lock, on MySQL only: a log-in and a change that ends sessions go one after the other.
-const LOCK_USER: &str = "SELECT user_id FROM users WHERE user_id = ? FOR UPDATE";
+pub(crate) const LOCK_USER: &str = "SELECT user_id FROM users WHERE user_id = ? FOR UPDATE";
 
 /// A session that may be used, with its user as of now.
 #[derive(Debug, Clone)]

@@ -55,6 +55,12 @@ impl Repeated {
         Self(SIZES.map(|size| format!("{head}{}{tail}", vec![group; size].join(",")).into()))
     }
 
+    /// All its texts, for the test that prepares them.
+    #[cfg(test)]
+    pub(crate) fn all(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|text| text.to_string())
+    }
+
     /// The text for a piece that [`chunks`] made.
     pub(crate) fn of(&self, rows: usize) -> AssertSqlSafe<Arc<str>> {
         let at = SIZES.iter().position(|size| *size == rows).unwrap_or(SIZES.len() - 1);

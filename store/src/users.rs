@@ -33,13 +33,16 @@ statements! {
     OTHER_ADMINS = "SELECT COUNT(*) FROM users WHERE role_id = ? AND is_active = 1 AND deleted_at IS NULL AND user_id <> ?";
 }
 /// Row locks, on MySQL only.
-const LOCK: &str = "SELECT user_id FROM users WHERE user_id = ? FOR UPDATE";
-const LOCK_ROLE: &str = "SELECT user_id FROM users WHERE role_id = ? ORDER BY user_id FOR UPDATE";
+pub(crate) const LOCK: &str = "SELECT user_id FROM users WHERE user_id = ? FOR UPDATE";
+pub(crate) const LOCK_ROLE: &str = "SELECT user_id FROM users WHERE role_id = ? ORDER BY user_id FOR UPDATE";
 
 static KNOWN: LazyLock<Repeated> = LazyLock::new(|| {
     let head = "SELECT username_key, user_id, role_id FROM users WHERE deleted_at IS NULL AND username_key IN (";
     Repeated::new(head, "?", ")")
 });
+/// The repeated texts of this file, for the test that prepares them.
+#[cfg(test)]
+pub(crate) const REPEATED: &[&LazyLock<Repeated>] = &[&KNOWN];
 
 /// The longest compared form of a name, in characters: what the column and its index hold.
 const LONGEST_KEY: usize = 255;

@@ -42,6 +42,8 @@ pub(crate) async fn run_unit<T, F: Unit<T>>(unit: &F, tx: &mut Tx) -> Result<T> 
 trait Waiting: Send {
     /// Runs it and keeps what came of it; whether it succeeded.
     fn run<'t>(&'t mut self, tx: &'t mut Tx) -> BoxFuture<'t, bool>;
+    /// Why it failed, if it has.
+    fn failure(&self) -> Option<&Error>;
     /// Tells the caller what came of it, which is `failed` where the transaction failed.
     fn answer(self: Box<Self>, failed: Option<&Error>, file: &Path);
 }
@@ -60,6 +62,10 @@ impl<T: Send + 'static, F: Unit<T>> Waiting for Call<T, F> {
             self.outcome = Some(outcome);
             succeeded
         })
+    }
+
+    fn failure(&self) -> Option<&Error> {
+        self.outcome.as_ref().and_then(|outcome| outcome.as_ref().err())
     }
 
     fn answer(self: Box<Self>, failed: Option<&Error>, file: &Path) {
@@ -252,6 +258,7 @@ impl Task {
                 self.execute("SAVEPOINT unit").await?;
             }
             self.tx.now = self.shared.clock.now();
+            self.tx.journal_full = self.shared.room_in_journal().is_err();
             let succeeded = unit.run(&mut self.tx).await;
             let left = std::mem::take(&mut self.tx.effects);
             match (succeeded, alone) {
@@ -267,9 +274,15 @@ impl Task {
                     }
                     self.begin().await?;
                 }
-                // Fails where SQLite has already rolled everything back (disk full): then the batch has failed.
                 (false, false) => {
-                    self.execute("ROLLBACK TO unit").await?;
+                    if let Err(error) = self.execute("ROLLBACK TO unit").await {
+                        // SQLite has rolled everything back by itself (disk full): that is why the batch failed.
+                        let cause = unit.failure().map(|cause| match is_full(cause, &self.file) {
+                            true => Error::DiskFull,
+                            false => cause.again(),
+                        });
+                        return Err(cause.unwrap_or(error));
+                    }
                     self.execute("RELEASE unit").await?;
                 }
             }
@@ -350,10 +363,14 @@ impl Task {
     }
 }
 
-/// On a full disk SQLite says IOERR as often as FULL; whether it is full is found out by writing beside it.
 fn refined(error: Error, file: &Path) -> Error {
+    if is_full(&error, file) { Error::DiskFull } else { error }
+}
+
+/// On a full disk SQLite says IOERR as often as FULL; whether it is full is found out by writing beside it.
+fn is_full(error: &Error, file: &Path) -> bool {
     if !error.is_io() {
-        return error;
+        return matches!(error, Error::DiskFull);
     }
     let probe = file.with_extension("probe");
     let written = std::fs::write(&probe, [0_u8; 64 * 1024]);
@@ -362,8 +379,124 @@ fn refined(error: Error, file: &Path) -> Error {
     {
         tracing::warn!(%error, "removing the probe file");
     }
-    let full = written.is_err_and(|error| {
-        matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
-    });
-    if full { Error::DiskFull } else { error }
+    written
+        .is_err_and(|error| matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::changed;
+    use crate::harness::{self, Ground};
+
+    /// A unit that sets a setting and then fails, panics or succeeds.
+    async fn set(ground: &Ground, name: String, then: u8) -> Result<()> {
+        let unit_name = Arc::new(name);
+        ground
+            .store
+            .write(move |tx| {
+                let name = Arc::clone(&unit_name);
+                Box::pin(async move {
+                    const TEXT: &str = "INSERT INTO settings (name, value) VALUES (?, 'x')";
+                    changed!(tx, sqlx::query(TEXT).bind(name.as_str()));
+                    match then {
+                        0 => Ok(()),
+                        1 => Err(Error::NotFound),
+                        _ => panic!("a unit that panics"),
+                    }
+                })
+            })
+            .await
+    }
+
+    async fn a_units_error_undoes_that_unit_alone(ground: Ground) {
+        let tasks: Vec<_> = (0..90_u8)
+            .map(|n| {
+                let ground = ground.clone();
+                tokio::spawn(async move {
+                    if n % 4 == 3 {
+                        return ground.store.append(ground.activity("View")).await;
+                    }
+                    set(&ground, format!("{n}"), n % 4).await
+                })
+            })
+            .collect();
+        for (n, task) in tasks.into_iter().enumerate() {
+            let (answer, kept) = (task.await.expect("task"), ground.store.setting(&n.to_string()).await.expect("read"));
+            match n % 4 {
+                0 => assert!(answer.is_ok() && kept.is_some(), "{n}"),
+                1 => assert!(matches!(answer, Err(Error::NotFound)) && kept.is_none(), "{n}"),
+                2 => assert!(matches!(answer, Err(Error::Fault(_))) && kept.is_none(), "{n}"),
+                _ => assert!(answer.is_ok(), "{n}"),
+            }
+        }
+        assert_eq!(ground.actions().await.len(), 22);
+    }
+    crate::on_both_engines!(a_units_error_undoes_that_unit_alone);
+
+    async fn pages(ground: &Ground, text: &'static str) {
+        let unit = ground.store.write(move |tx| {
+            Box::pin(async move {
+                crate::db::in_tx!(tx, c => sqlx::query(text).fetch_all(c).await.map(drop)?);
+                Ok(())
+            })
+        });
+        unit.await.expect("pragma");
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_said_and_what_was_acknowledged_is_there() {
+        harness::sqlite(|ground| async move {
+            pages(&ground, "PRAGMA max_page_count = 80").await;
+            let mut acknowledged = 0;
+            let full = loop {
+                match ground.store.append(ground.activity("View")).await {
+                    Ok(()) => acknowledged += 1,
+                    Err(error) => break error,
+                }
+                assert!(acknowledged < 10_000, "80 pages hold less");
+            };
+            assert!(matches!(full, Error::DiskFull), "{full:?}");
+            let both = tokio::join!(set(&ground, "a".repeat(9_000), 0), set(&ground, "b".repeat(9_000), 0));
+            assert!(matches!(both, (Err(Error::DiskFull), Err(Error::DiskFull))), "{both:?}");
+            assert_eq!(ground.actions().await.len(), acknowledged);
+            pages(&ground, "PRAGMA max_page_count = 100000").await;
+            ground.store.append(ground.activity("View")).await.expect("room again");
+            assert_eq!(ground.actions().await.len(), acknowledged + 1);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_is_overloaded_and_loses_nothing() {
+        harness::sqlite(|ground| async move {
+            let gate = Arc::new(tokio::sync::Semaphore::new(0));
+            let (held, entered) = (Arc::clone(&gate), Arc::new(tokio::sync::Notify::new()));
+            let (store, inside) = (ground.store.clone(), Arc::clone(&entered));
+            let blocker = tokio::spawn(async move {
+                let unit = store.write(move |_| {
+                    let (held, inside) = (Arc::clone(&held), Arc::clone(&inside));
+                    Box::pin(async move {
+                        inside.notify_one();
+                        held.acquire().await.map(drop).map_err(|error| Error::Fault(error.into()))
+                    })
+                });
+                unit.await
+            });
+            entered.notified().await;
+            let callers = ground.clone();
+            let answers = tokio::spawn(async move {
+                let appends = (0..QUEUE + 10).map(|_| callers.store.append(callers.activity("View")));
+                futures_util::future::join_all(appends).await
+            });
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            gate.add_permits(1);
+            blocker.await.expect("task").expect("blocker");
+            let answers = answers.await.expect("task");
+            let refused = answers.iter().filter(|answer| matches!(answer, Err(Error::Overloaded))).count();
+            assert_eq!(refused, 10);
+            assert_eq!(ground.actions().await.len(), QUEUE);
+        })
+        .await;
+    }
 }

@@ -98,7 +98,10 @@ async fn lists_show_every_change_at_once(ground: Ground) {
                 while last < 100 {
                     let list = ground.store.items(None, None).await.expect("items");
                     let one = ground.store.item(item.item_id).await.expect("item").expect("there");
-                    assert!(one.quantity >= list[0].quantity && list[0].quantity >= last, "time does not run backwards");
+                    assert!(
+                        one.quantity >= list[0].quantity && list[0].quantity >= last,
+                        "time does not run backwards"
+                    );
                     last = one.quantity;
                     tokio::task::yield_now().await;
                 }

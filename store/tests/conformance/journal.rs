@@ -14,6 +14,8 @@ crate::on_both_engines!(
     two_posts_of_the_same_ids_race,
     readers_read_in_order_and_are_woken,
     trimming_removes_what_was_worked_on_and_reuses_no_position,
+    a_full_journal_takes_no_more_until_it_is_trimmed,
+    one_leads_at_a_time,
 );
 
 async fn many_appends_are_all_there_once(ground: Ground) {
@@ -166,4 +168,42 @@ async fn trimming_removes_what_was_worked_on_and_reuses_no_position(ground: Grou
     let rest = ground.store.journal_page(0, 100).await.expect("page");
     assert!(rest.len() == 1 && rest[0].seq > seqs[9], "{rest:?}");
     // Trimmed rows that ingest has not stored could come again; those in the logs are known for ever.
+}
+
+async fn a_full_journal_takes_no_more_until_it_is_trimmed(ground: Ground) {
+    let store = &ground.store;
+    store.limit_journal(3);
+    for _ in 0..3 {
+        store.append(ground.activity("View")).await.expect("append");
+    }
+    let last = store.journal_status().await.expect("status").last_seq;
+    assert!(matches!(store.append(ground.activity("View")).await, Err(Error::Overloaded)));
+    assert!(matches!(store.append_posted(vec![ground.activity("View")]).await, Err(Error::Overloaded)));
+    let refused = store.end_session("none", ground.activity("Logout")).await;
+    assert!(matches!(refused, Err(Error::Overloaded)), "a change without its activity is none");
+    store.trim_journal(last).await.expect("trim");
+    store.journal_status().await.expect("status");
+    store.append(ground.activity("View")).await.expect("room again");
+}
+
+async fn one_leads_at_a_time(ground: Ground) {
+    let other = ground.another().await;
+    let mut lease = ground.store.try_lead("relay").await.expect("lead").expect("nobody has it");
+    assert!(lease.is_held().await.expect("held"));
+    if ground.mysql {
+        assert!(other.try_lead("relay").await.expect("asked").is_none());
+        assert!(other.try_lead("another").await.expect("asked").is_some());
+    }
+    lease.release().await.expect("release");
+    let mut next = None;
+    for _ in 0..50 {
+        next = other.try_lead("relay").await.expect("lead");
+        if next.is_some() {
+            break;
+        }
+        // The server notices a little later that the connection has gone.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(next.is_some());
+    other.close().await;
 }

@@ -36,15 +36,18 @@ async fn failures_count_by_pair_source_and_name(ground: Ground) {
     let long = "x".repeat(5_000);
     fail(&ground, &long, "192.0.2.1").await;
     let attempts = asked(&ground, "ada", "192.0.2.1").await;
-    assert_eq!(attempts, Attempts {
-        pair_failures: vec![second, first],
-        source_failures: 3,
-        source_names: 2,
-        last_source_failure: Some(third),
-        foreign_failures: 2,
-        last_foreign_failure: Some(second),
-        known_source: false,
-    });
+    assert_eq!(
+        attempts,
+        Attempts {
+            pair_failures: vec![second, first],
+            source_failures: 3,
+            source_names: 2,
+            last_source_failure: Some(third),
+            foreign_failures: 2,
+            last_foreign_failure: Some(second),
+            known_source: false,
+        }
+    );
     let elsewhere = asked(&ground, "ada", "198.51.100.7").await;
     assert_eq!((elsewhere.pair_failures.len(), elsewhere.source_failures, elsewhere.foreign_failures), (0, 0, 2));
     assert_eq!(asked(&ground, "ADA", "192.0.2.1").await.pair_failures.len(), 0, "names come compared");

@@ -62,7 +62,9 @@ async fn refusals_name_the_reason(ground: Ground) {
     assert!(matches!(change(&ground, one, 4).await, Err(OrderError::Insufficient(1))));
     assert!(matches!(change(&ground, 99, 4).await, Err(OrderError::NoOrder)));
     assert!(matches!(ground.store.delete_order(99, ground.activity("Delete")).await, Err(OrderError::NoOrder)));
-    for (orders, sentence) in [(1, "This item has 1 order; cancel it first."), (2, "This item has 2 orders; cancel them first.")] {
+    for (orders, sentence) in
+        [(1, "This item has 1 order; cancel it first."), (2, "This item has 2 orders; cancel them first.")]
+    {
         let refused = ground.store.delete_item(pen, ground.activity("Delete")).await;
         assert!(matches!(&refused, Err(Error::Conflict(said)) if said == sentence), "{refused:?}");
         if orders == 1 {
@@ -75,7 +77,8 @@ async fn refusals_name_the_reason(ground: Ground) {
 
 async fn the_stock_is_exact_however_many_race(ground: Ground) {
     let ada = users::make(&ground, "ada", Role::Employee).await.user_id;
-    let items = [inventory::make(&ground, "A", None, 25).await.item_id, inventory::make(&ground, "B", None, 25).await.item_id];
+    let items =
+        [inventory::make(&ground, "A", None, 25).await.item_id, inventory::make(&ground, "B", None, 25).await.item_id];
     let tasks: Vec<_> = (0..80)
         .map(|n: usize| {
             let ground = ground.clone();

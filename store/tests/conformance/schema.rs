@@ -5,7 +5,11 @@ use store::Error;
 
 use crate::harness::Ground;
 
-crate::on_both_engines!(migrating_again_changes_nothing, a_newer_schema_says_whether_it_allows_this_program, a_dirty_schema_is_refused);
+crate::on_both_engines!(
+    migrating_again_changes_nothing,
+    a_newer_schema_says_whether_it_allows_this_program,
+    a_dirty_schema_is_refused
+);
 
 /// Runs a statement behind the store's back.
 async fn behind(ground: &Ground, text: &str) {

@@ -47,7 +47,10 @@ async fn a_user_is_made_read_and_changed(ground: Ground) {
     let store = &ground.store;
     assert_eq!(store.count_users().await.expect("count"), 0);
     let ada = make(&ground, "Ada Lovelace", Role::Supervisor).await;
-    assert_eq!((ada.username.as_str(), ada.username_key.as_str(), ada.is_active), ("Ada Lovelace", "ada lovelace", true));
+    assert_eq!(
+        (ada.username.as_str(), ada.username_key.as_str(), ada.is_active),
+        ("Ada Lovelace", "ada lovelace", true)
+    );
     assert_eq!(store.user(ada.user_id).await.expect("user"), Some(ada.clone()));
     assert_eq!(store.user_by_key("ada lovelace").await.expect("user"), Some(ada.clone()));
     assert_eq!(store.user_by_key("Ada Lovelace").await.expect("user"), None);
@@ -68,11 +71,12 @@ async fn a_user_is_made_read_and_changed(ground: Ground) {
     assert_eq!((changed.email, changed.role), (None, Role::Employee));
 
     let bob = make(&ground, "bob", Role::Admin).await;
-    assert_eq!(store.users().await.expect("users").iter().map(|user| user.user_id).collect::<Vec<_>>(), [
-        ada.user_id,
-        bob.user_id
-    ]);
-    let names: Vec<String> = (0..40).map(|n| format!("nobody {n}")).chain(["bob".into(), "ada lovelace".into()]).collect();
+    assert_eq!(
+        store.users().await.expect("users").iter().map(|user| user.user_id).collect::<Vec<_>>(),
+        [ada.user_id, bob.user_id]
+    );
+    let names: Vec<String> =
+        (0..40).map(|n| format!("nobody {n}")).chain(["bob".into(), "ada lovelace".into()]).collect();
     let known = store.known_users(&names).await.expect("known");
     assert_eq!(known.len(), 2);
     assert_eq!(known["bob"], (bob.user_id, Role::Admin));
@@ -102,8 +106,13 @@ async fn a_name_is_taken_in_every_spelling_and_for_ever(ground: Ground) {
     assert!(ground.store.known_users(&["andré".into()]).await.expect("known").is_empty());
     let again = ground.store.delete_user(andre.user_id, ground.activity("Delete")).await;
     assert!(matches!(again, Err(Error::NotFound)));
-    let user =
-        NewUser { username: "andré".into(), password_hash: String::new(), email: None, full_name: None, role: Role::Employee };
+    let user = NewUser {
+        username: "andré".into(),
+        password_hash: String::new(),
+        email: None,
+        full_name: None,
+        role: Role::Employee,
+    };
     let activity = ground.activity("Create");
     assert!(matches!(ground.store.create_user(user, move |_| activity).await, Err(Error::Duplicate)));
     assert_eq!(ground.actions().await, ["Create", "Create", "Delete"], "what was refused left nothing");
@@ -120,8 +129,15 @@ async fn the_last_admin_stays_also_when_two_go_at_once(ground: Ground) {
     assert!(matches!(ground.store.delete_user(only.user_id, ground.activity("Delete")).await, Err(Error::Conflict(_))));
     for round in 0..8 {
         let other = make(&ground, &format!("admin {round}"), Role::Admin).await;
-        let admins: Vec<i64> =
-            ground.store.users().await.expect("users").iter().filter(|user| user.role == Role::Admin).map(|user| user.user_id).collect();
+        let admins: Vec<i64> = ground
+            .store
+            .users()
+            .await
+            .expect("users")
+            .iter()
+            .filter(|user| user.role == Role::Admin)
+            .map(|user| user.user_id)
+            .collect();
         assert_eq!(admins.len(), 2);
         let tasks: Vec<_> = admins
             .into_iter()
