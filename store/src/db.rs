@@ -2,7 +2,7 @@
 //!
 //! # A read
 //! One statement on the readers: [`in_db!`] type-checks the body once for each engine.
-//! ```ignore
+//! ```text
 //! pub async fn name(&self, id: i64) -> Result<Option<String>> {
 //!     let row: Option<(String,)> = in_db!(self.db(), db => {
 //!         sqlx::query_as(NAME).bind(id).fetch_optional(db).await?
@@ -17,7 +17,7 @@
 //!
 //! # A unit of work
 //! Everything that writes is one call of [`Store::write`](crate::Store::write) with a closure over a [`Tx`]:
-//! ```ignore
+//! ```text
 //! let name = Arc::new(name);
 //! self.write(move |tx| {
 //!     let name = Arc::clone(&name);                 // the unit may run again from its start

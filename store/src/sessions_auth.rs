@@ -12,7 +12,7 @@ use crate::users::UserRow;
 use crate::{Error, Result, Store};
 
 statements! {
-    ALIVE_USER = "SELECT user_id FROM users WHERE user_id = ? AND deleted_at IS NULL AND is_active = 1";
+    ACTIVE = "SELECT password_hash FROM users WHERE user_id = ? AND deleted_at IS NULL AND is_active = 1";
     INSERT = "INSERT INTO auth_sessions (session_id, user_id, started_at, expires_at, ip, user_agent) VALUES (?, ?, ?, ?, ?, ?)";
     END = "UPDATE auth_sessions SET ended_at = ? WHERE session_id = ? AND ended_at IS NULL";
     END_ALL = "UPDATE auth_sessions SET ended_at = ? WHERE user_id = ? AND ended_at IS NULL AND session_id <> ?";
@@ -38,30 +38,33 @@ pub struct LiveSession {
 }
 
 impl Store {
-    /// Starts a session, with its activity in the same transaction.
+    /// Starts a session, with its activity in the same transaction. `user` is the row whose password was checked.
     ///
     /// # Errors
-    /// `NotFound` where the user has been deleted or deactivated meanwhile; `Duplicate` where the name is taken.
+    /// `NotFound` where the user has been deleted or deactivated meanwhile, or has another password now: that change
+    /// has ended all sessions, and one that began a moment later with the old password must not outlive it.
+    /// `Duplicate` where the name is taken.
     #[expect(clippy::too_many_arguments, reason = "one row of a table, each member of its own type")]
     pub async fn start_session(
         &self,
         id: &str,
-        user_id: i64,
+        user: &UserRow,
         now: Timestamp,
         expires: Timestamp,
         ip: IpAddr,
         agent: Option<String>,
         activity: Activity,
     ) -> Result<()> {
-        let given = Arc::new((id.to_owned(), ip.to_string(), agent, activity));
+        let user_id = user.user_id;
+        let given = Arc::new((id.to_owned(), ip.to_string(), agent, activity, user.password_hash.clone()));
         self.write(move |tx| {
             let given = Arc::clone(&given);
             Box::pin(async move {
-                let (id, ip, agent, activity) = &*given;
+                let (id, ip, agent, activity, password) = &*given;
                 tx.lock(LOCK_USER, user_id).await?;
-                let alive: Option<i64> =
-                    in_tx!(tx, c => sqlx::query_scalar(ALIVE_USER).bind(user_id).fetch_optional(c).await?);
-                if alive.is_none() {
+                let held: Option<String> =
+                    in_tx!(tx, c => sqlx::query_scalar(ACTIVE).bind(user_id).fetch_optional(c).await?);
+                if held.as_ref() != Some(password) {
                     return Err(Error::NotFound);
                 }
                 changed!(

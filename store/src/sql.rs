@@ -9,7 +9,7 @@ use sqlx::AssertSqlSafe;
 
 /// Declares statement texts and the list of them that the test prepares.
 ///
-/// ```ignore
+/// ```text
 /// statements! {
 ///     BY_ID = "SELECT name FROM items WHERE item_id = ?";
 /// }
@@ -41,7 +41,7 @@ pub(crate) fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
 /// A text for a list of rows or values, in each of the fixed [`SIZES`]: `head`, the group as often as there are rows
 /// with commas between, `tail`.
 ///
-/// ```ignore
+/// ```text
 /// static FIND: LazyLock<Repeated> = LazyLock::new(|| Repeated::new("SELECT … WHERE event_id IN (", "?", ")"));
 /// for piece in chunks(&ids) {
 ///     let mut query = sqlx::query_as(FIND.of(piece.len()));   // then bind each of the piece

@@ -12,6 +12,7 @@ crate::on_both_engines!(
     an_id_is_taken_once,
     posted_activities_are_idempotent,
     two_posts_of_the_same_ids_race,
+    what_ingest_has_stored_is_known_after_trimming,
     readers_read_in_order_and_are_woken,
     trimming_removes_what_was_worked_on_and_reuses_no_position,
     a_full_journal_takes_no_more_until_it_is_trimmed,
@@ -167,7 +168,6 @@ async fn trimming_removes_what_was_worked_on_and_reuses_no_position(ground: Grou
     ground.store.append(ground.activity("after")).await.expect("append");
     let rest = ground.store.journal_page(0, 100).await.expect("page");
     assert!(rest.len() == 1 && rest[0].seq > seqs[9], "{rest:?}");
-    // Trimmed rows that ingest has not stored could come again; those in the logs are known for ever.
 }
 
 async fn a_full_journal_takes_no_more_until_it_is_trimmed(ground: Ground) {
@@ -206,4 +206,24 @@ async fn one_leads_at_a_time(ground: Ground) {
     }
     assert!(next.is_some());
     other.close().await;
+}
+
+async fn what_ingest_has_stored_is_known_after_trimming(ground: Ground) {
+    let posted = vec![ground.activity("P"), ground.activity("Q")];
+    ground.store.append_posted(posted.clone()).await.expect("post");
+    // What ingest does, by hand: the row moves from the journal to the logs.
+    let payload = posted[0].to_json();
+    let text = format!(
+        "INSERT INTO user_logs (seq, event_id, occurred_at, received_at, action, detail, ip, log_type, outcome, origin, \
+         late, payload) VALUES (1, X'{}', 0, 0, 'P', '', '', 'system', 'success', 'client', 0, '{payload}')",
+        posted[0].event_id.simple()
+    );
+    crate::schema::behind(&ground, &text).await;
+    let last = ground.store.journal_status().await.expect("status").last_seq;
+    ground.store.trim_journal(last).await.expect("trim");
+    let mut forged = posted[0].clone();
+    forged.detail = Some("something else".into());
+    let answers = ground.store.append_posted(vec![posted[0].clone(), forged]).await.expect("post");
+    assert_eq!(answers, [Appended::Duplicate, Appended::Conflict]);
+    assert_eq!(ground.actions().await.len(), 0);
 }

@@ -12,7 +12,7 @@ crate::on_both_engines!(
 );
 
 /// Runs a statement behind the store's back.
-async fn behind(ground: &Ground, text: &str) {
+pub(crate) async fn behind(ground: &Ground, text: &str) {
     if ground.mysql {
         let mut connection = sqlx::MySqlConnection::connect(&ground.place).await.expect("connection");
         sqlx::query(AssertSqlSafe(text.to_owned())).execute(&mut connection).await.expect("statement");

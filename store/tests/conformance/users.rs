@@ -28,7 +28,7 @@ pub(crate) async fn make(ground: &Ground, name: &str, role: Role) -> UserRow {
     ground.store.create_user(user, made).await.expect("user")
 }
 
-pub(crate) async fn log_in(ground: &Ground, session: &str, user: i64) -> store::Result<()> {
+pub(crate) async fn log_in(ground: &Ground, session: &str, user: &UserRow) -> store::Result<()> {
     let now = domain::Clock::now(&*ground.clock);
     let ip: IpAddr = "192.0.2.1".parse().expect("ip");
     let activity = ground.activity("Login");
@@ -168,11 +168,12 @@ async fn changes_end_sessions_and_spare_the_one_that_made_them(ground: Ground) {
         UserChange { role: Some(Role::Supervisor), ..UserChange::default() },
         UserChange { is_active: Some(false), ..UserChange::default() },
     ];
-    log_in(&ground, "bob", other.user_id).await.expect("log-in");
+    log_in(&ground, "bob", &other).await.expect("log-in");
     for (round, change) in endings.into_iter().enumerate() {
         let (own, away) = (format!("own {round}"), format!("away {round}"));
-        log_in(&ground, &own, user.user_id).await.expect("log-in");
-        log_in(&ground, &away, user.user_id).await.expect("log-in");
+        let user = ground.store.user(user.user_id).await.expect("user").expect("there");
+        log_in(&ground, &own, &user).await.expect("log-in");
+        log_in(&ground, &away, &user).await.expect("log-in");
         assert!(alive(&ground, &own).await && alive(&ground, &away).await);
         let change = UserChange { keep_session: Some(own.clone()), ..change };
         ground.store.update_user(user.user_id, change, ground.activity("Update")).await.expect("change");
@@ -181,7 +182,8 @@ async fn changes_end_sessions_and_spare_the_one_that_made_them(ground: Ground) {
     }
     let harmless = UserChange { is_active: Some(true), email: Some(None), ..UserChange::default() };
     ground.store.update_user(user.user_id, harmless.clone(), ground.activity("Update")).await.expect("change");
-    log_in(&ground, "last", user.user_id).await.expect("log-in");
+    let user = ground.store.user(user.user_id).await.expect("user").expect("there");
+    log_in(&ground, "last", &user).await.expect("log-in");
     let nothing_new = UserChange { role: Some(Role::Supervisor), ..harmless };
     ground.store.update_user(user.user_id, nothing_new, ground.activity("Update")).await.expect("change");
     assert!(alive(&ground, "last").await, "the role that the user has is no change");
@@ -192,7 +194,7 @@ async fn changes_end_sessions_and_spare_the_one_that_made_them(ground: Ground) {
 
 async fn a_session_lives_until_it_ends_expires_or_its_user_goes(ground: Ground) {
     let user = make(&ground, "ada", Role::Contractor).await;
-    log_in(&ground, "one", user.user_id).await.expect("log-in");
+    log_in(&ground, "one", &user).await.expect("log-in");
     let now = domain::Clock::now(&*ground.clock);
     let live = ground.store.live_session("one", now).await.expect("session").expect("alive");
     assert_eq!((live.session_id.as_str(), live.started_at, live.user), ("one", now, user.clone()));
@@ -200,7 +202,7 @@ async fn a_session_lives_until_it_ends_expires_or_its_user_goes(ground: Ground) 
     assert!(!lives(&ground.store, "ONE", now).await, "names are exact");
     assert!(lives(&ground.store, "one", now.plus(12 * HOUR - 1)).await);
     assert!(!lives(&ground.store, "one", now.plus(12 * HOUR)).await);
-    assert!(matches!(log_in(&ground, "one", user.user_id).await, Err(Error::Duplicate)));
+    assert!(matches!(log_in(&ground, "one", &user).await, Err(Error::Duplicate)));
     ground.store.end_session("one", ground.activity("Logout")).await.expect("end");
     assert!(!alive(&ground, "one").await);
     ground.store.end_session("one", ground.activity("Logout")).await.expect("again");
@@ -211,16 +213,22 @@ async fn a_session_lives_until_it_ends_expires_or_its_user_goes(ground: Ground) 
 
 async fn a_session_of_a_user_who_is_gone_does_not_start(ground: Ground) {
     let user = make(&ground, "ada", Role::Employee).await;
+    let new = UserChange { password_hash: Some("new".into()), ..UserChange::default() };
+    let changed = ground.store.update_user(user.user_id, new, ground.activity("Update")).await.expect("change");
+    let stale = log_in(&ground, "one", &user).await;
+    assert!(matches!(stale, Err(Error::NotFound)), "the password that was checked is not the user's any more");
+    log_in(&ground, "two", &changed).await.expect("log-in");
     let off = UserChange { is_active: Some(false), ..UserChange::default() };
     ground.store.update_user(user.user_id, off, ground.activity("Update")).await.expect("change");
-    assert!(matches!(log_in(&ground, "one", user.user_id).await, Err(Error::NotFound)));
-    assert!(matches!(log_in(&ground, "one", 999).await, Err(Error::NotFound)));
+    assert!(matches!(log_in(&ground, "one", &changed).await, Err(Error::NotFound)));
+    let nobody = UserRow { user_id: 999, ..changed };
+    assert!(matches!(log_in(&ground, "one", &nobody).await, Err(Error::NotFound)));
     assert!(!alive(&ground, "one").await);
 }
 
 async fn another_process_ends_sessions_too(ground: Ground) {
     let user = make(&ground, "ada", Role::Employee).await;
-    log_in(&ground, "one", user.user_id).await.expect("log-in");
+    log_in(&ground, "one", &user).await.expect("log-in");
     assert!(alive(&ground, "one").await);
     let other = ground.another().await;
     let reset = UserChange { password_hash: Some("reset".into()), ..UserChange::default() };
