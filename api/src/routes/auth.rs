@@ -187,9 +187,9 @@ async fn login(
     activity.known_user = true;
     activity.detail = Some(format!("Logged in as {}", user.username));
     let agent = origin.user_agent.as_deref().map(str::to_owned);
-    let started = app.store.start_session(&session, user.user_id, now, expires, origin.ip, agent, activity).await;
+    let started = app.store.start_session(&session, &user, now, expires, origin.ip, agent, activity).await;
     started.map_err(|error| match error {
-        // Deleted or deactivated while bcrypt was at work.
+        // Deleted, deactivated or given another password while bcrypt was at work.
         store::Error::NotFound => Problem::unauthorized("Invalid credentials"),
         other => other.into(),
     })?;
