@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::field::{Field, Member, is_number, number, scalar_text};
 use super::model::Comparison;
-use super::text::{Hay, Part, Pattern};
+use super::text::{Edge, Part, Pattern};
 
 /// A condition.
 #[derive(Debug, Clone)]
@@ -30,6 +30,8 @@ pub(super) struct Item {
     pub(super) all: bool,
     /// `neq`: the member is there, and the tests do not hold.
     pub(super) negated: bool,
+    /// Refutes all tests at once where they are texts.
+    edge: Option<Edge>,
 }
 
 /// What is looked at.
@@ -64,22 +66,24 @@ impl Expression {
 }
 
 impl Item {
+    /// A line of one test or more.
+    pub(super) fn new(target: Target, tests: Vec<Test>, all: bool, negated: bool) -> Self {
+        let edge = Edge::of(tests.iter().map(|test| match test {
+            Test::Text(pattern) => Some(pattern),
+            _ => None,
+        }));
+        Self { target, tests, all, negated, edge }
+    }
+
     /// Whether the activity has what the item asks for.
     pub(super) fn holds(&self, activity: &Activity) -> bool {
         match &self.target {
-            Target::Keywords => self.tests(|test| any_text(activity, &mut |text| test.holds_text(&Hay::new(text)))),
+            Target::Keywords => self.tests(|test| any_text(activity, &mut |text| test.holds_text(text))),
             Target::Field(field) => {
                 let member = field.member(activity);
-                let held = match &member {
-                    // One text for all tests: nearly always.
-                    Member::Text(text) => {
-                        let hay = Hay::new(text);
-                        self.tests(|test| match test {
-                            Test::Text(pattern) => pattern.matches(&hay),
-                            test => test.holds(field, &member, activity),
-                        })
-                    }
-                    member => self.tests(|test| test.holds(field, member, activity)),
+                let held = match (&member, &self.edge) {
+                    (Member::Text(text), Some(edge)) if !edge.admits(text) => false,
+                    _ => self.tests(|test| test.holds(field, &member, activity)),
                 };
                 if self.negated { !held && !matches!(member, Member::Absent) } else { held }
             }
@@ -135,6 +139,10 @@ impl Item {
 
 impl Test {
     fn holds(&self, field: &Field, member: &Member<'_>, activity: &Activity) -> bool {
+        // The way of nearly all.
+        if let (Self::Text(pattern), Member::Text(text)) = (self, member) {
+            return pattern.matches(text);
+        }
         match self {
             Self::Absent => matches!(member, Member::Absent),
             Self::Exists(wanted) => matches!(member, Member::Absent) != *wanted,
@@ -146,20 +154,18 @@ impl Test {
                 let other = other.member(activity);
                 other.any_text(&mut |needle| {
                     let pattern = Pattern::plain(needle, *part, *cased);
-                    member.any_text(&mut |text| pattern.matches(&Hay::new(text)))
+                    member.any_text(&mut |text| pattern.matches(text))
                 })
             }
-            Self::Text(_) | Self::Regex(_) | Self::Network(_) => {
-                member.any_text(&mut |text| self.holds_text(&Hay::new(text)))
-            }
+            Self::Text(_) | Self::Regex(_) | Self::Network(_) => member.any_text(&mut |text| self.holds_text(text)),
         }
     }
 
-    fn holds_text(&self, hay: &Hay<'_>) -> bool {
+    fn holds_text(&self, text: &str) -> bool {
         match self {
-            Self::Text(pattern) => pattern.matches(hay),
-            Self::Regex(regex) => regex.is_match(hay.text),
-            Self::Network(network) => hay.text.parse::<IpAddr>().is_ok_and(|ip| network.contains(&ip.to_canonical())),
+            Self::Text(pattern) => pattern.matches(text),
+            Self::Regex(regex) => regex.is_match(text),
+            Self::Network(network) => text.parse::<IpAddr>().is_ok_and(|ip| network.contains(&ip.to_canonical())),
             Self::Absent | Self::Exists(_) | Self::Number(..) | Self::SameAs { .. } => false,
         }
     }

@@ -185,7 +185,7 @@ fn item(key: &Key, value: &Node, report: &mut Report) -> Option<Expression> {
     let field = Field::resolve(&name);
     let tests: Vec<_> = values.iter().map(|value| test(&field, value, modifiers, report)).collect();
     let tests = tests.into_iter().collect::<Option<Vec<_>>>()?;
-    Some(Expression::Item(Item { target: Target::Field(field), tests, all: modifiers.all, negated: modifiers.negated }))
+    Some(Expression::Item(Item::new(Target::Field(field), tests, modifiers.all, modifiers.negated)))
 }
 
 const MODIFIERS: &str =
@@ -321,5 +321,5 @@ fn keyword_item(values: &[&Node], modifiers: Modifiers, at: Mark, report: &mut R
         };
         tests.push(test);
     }
-    Some(Expression::Item(Item { target: Target::Keywords, tests, all: modifiers.all, negated: false }))
+    Some(Expression::Item(Item::new(Target::Keywords, tests, modifiers.all, false)))
 }

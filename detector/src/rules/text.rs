@@ -76,11 +76,21 @@ impl Pattern {
     }
 
     /// Whether it matches a text.
-    pub(super) fn matches(&self, hay: &Hay<'_>) -> bool {
-        match (self.cased, &hay.folded) {
-            (true, _) => self.shape.matches(hay.text, &Exact),
-            (false, None) => self.shape.matches(hay.text, &Ascii),
-            (false, Some(folded)) => self.shape.matches(folded, &Exact),
+    pub(super) fn matches(&self, text: &str) -> bool {
+        if self.cased {
+            return self.shape.matches(text, &Exact);
+        }
+        // The part that counts decides alone if it is ASCII: long texts are not looked through for it.
+        let (part, ascii) = match &self.shape {
+            Shape::Start(start) => (text.as_bytes().get(..start.len()), start),
+            Shape::End(end) => (text.len().checked_sub(end.len()).map(|at| &text.as_bytes()[at..]), end),
+            shape if text.is_ascii() => return shape.matches(text, &Ascii),
+            shape => return shape.matches(&folded(text), &Exact),
+        };
+        match part {
+            Some(part) if part.is_ascii() => Ascii.equal(part, ascii.as_bytes()),
+            None if text.is_ascii() => false,
+            _ => self.shape.matches(&folded(text), &Exact),
         }
     }
 
@@ -90,6 +100,49 @@ impl Pattern {
             Shape::Whole(_) | Shape::Start(_) | Shape::End(_) | Shape::Anything => 1,
             Shape::Inside(_) => 4,
             Shape::Glob(_) => 8,
+        }
+    }
+}
+
+/// Bytes of which a text has to begin, or end, with one to match any of several patterns. One look refutes most texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Edge {
+    end: bool,
+    bytes: [u64; 4],
+}
+
+impl Edge {
+    /// The edge of patterns that all have one, at the same side.
+    pub(super) fn of<'a>(patterns: impl Iterator<Item = Option<&'a Pattern>>) -> Option<Self> {
+        let mut edge: Option<Self> = None;
+        for pattern in patterns {
+            let (end, byte) = match pattern {
+                Some(Pattern { cased: false, shape: Shape::Whole(text) | Shape::Start(text) }) => {
+                    (false, text.bytes().next()?)
+                }
+                Some(Pattern { cased: false, shape: Shape::End(text) }) => (true, text.bytes().last()?),
+                _ => return None,
+            };
+            let edge = edge.get_or_insert(Self { end, bytes: [0; 4] });
+            if edge.end != end {
+                return None;
+            }
+            edge.bytes[usize::from(byte >> 6)] |= 1 << (byte & 63);
+        }
+        edge
+    }
+
+    /// False: no pattern matches. True says nothing.
+    pub(super) fn admits(&self, text: &str) -> bool {
+        let byte = if self.end { text.as_bytes().last() } else { text.as_bytes().first() };
+        match byte {
+            Some(byte) if byte.is_ascii() => {
+                let byte = byte.to_ascii_lowercase();
+                self.bytes[usize::from(byte >> 6)] >> (byte & 63) & 1 == 1
+            }
+            // Folding may change what is not ASCII.
+            Some(_) => true,
+            None => false,
         }
     }
 }
@@ -122,21 +175,6 @@ impl Shape {
             Self::Anything => true,
             Self::Glob(tokens) => glob(tokens, text, case),
         }
-    }
-}
-
-/// A text of an event, made ready to be compared with many patterns.
-#[derive(Debug)]
-pub(super) struct Hay<'a> {
-    pub(super) text: &'a str,
-    /// The folded text, if it is not ASCII.
-    folded: Option<String>,
-}
-
-impl<'a> Hay<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
-        let folded = if text.is_ascii() { None } else { Some(folded(text).into_owned()) };
-        Self { text, folded }
     }
 }
 
@@ -238,7 +276,7 @@ mod tests {
     use super::*;
 
     fn matches(pattern: &str, part: Part, text: &str) -> bool {
-        Pattern::new(&wildcards(pattern), part, false).matches(&Hay::new(text))
+        Pattern::new(&wildcards(pattern), part, false).matches(text)
     }
 
     #[test]
@@ -281,9 +319,33 @@ mod tests {
     #[test]
     fn cased() {
         let pattern = Pattern::plain("Root", Part::Whole, true);
-        assert!(pattern.matches(&Hay::new("Root")) && !pattern.matches(&Hay::new("root")));
+        assert!(pattern.matches("Root") && !pattern.matches("root"));
         let inside = Pattern::plain("Ab", Part::Inside, true);
-        assert!(inside.matches(&Hay::new("xAb")) && !inside.matches(&Hay::new("xab")));
+        assert!(inside.matches("xAb") && !inside.matches("xab"));
+    }
+
+    #[test]
+    fn edges_refute_only_what_cannot_match() {
+        let pattern = |text: &str, part| Pattern::new(&wildcards(text), part, false);
+        let starts = [pattern("users/", Part::Start), pattern("Öl", Part::Whole), pattern("k*", Part::Whole)];
+        let edge = Edge::of(starts.iter().map(Some)).unwrap();
+        for text in ["Users/3", "ÖL", "öl", "\u{212a}x", "kx"] {
+            assert!(edge.admits(text), "{text}");
+        }
+        assert!(!edge.admits("xusers/") && !edge.admits(""));
+        let ends = [pattern("]", Part::End), pattern("É", Part::End)];
+        let edge = Edge::of(ends.iter().map(Some)).unwrap();
+        assert!(edge.admits("a]") && edge.admits("É") && !edge.admits("]a"));
+        for none in [
+            pattern("", Part::Whole),
+            pattern("x", Part::Inside),
+            pattern("*", Part::Whole),
+            pattern("a*b", Part::Whole),
+        ] {
+            assert_eq!(Edge::of([Some(&none)].into_iter()), None);
+        }
+        assert_eq!(Edge::of([Some(&starts[0]), Some(&ends[0])].into_iter()), None);
+        assert_eq!(Edge::of([Some(&starts[0]), None].into_iter()), None);
     }
 
     #[test]
