@@ -105,8 +105,11 @@ impl Page {
     }
 }
 
-/// Adds how many rows there are on all pages together.
+/// Adds how many rows there are on all pages together, where the list was read to its end.
 pub(crate) fn counted(mut response: Response, total: usize) -> Response {
+    if total >= MOST_WHOLE {
+        return response;
+    }
     response.headers_mut().insert("x-total-count", HeaderValue::from(total));
     response
 }

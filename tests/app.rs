@@ -1,0 +1,214 @@
+//! [`TestApp`]: the program on a random port, in a directory of its own.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use domain::{Activity, ManualClock, Role, SharedClock, SystemClock, Timestamp};
+use serde_json::{Value, json};
+use store::{NewUser, Store};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::Actor;
+
+/// Everybody's password.
+pub const PASSWORD: &str = "correct horse 1";
+
+/// What a story may want to be different.
+pub struct Builder {
+    clock: Option<Arc<ManualClock>>,
+    config: api::Config,
+    hooks: api::Hooks,
+}
+
+impl Builder {
+    /// Time stands still, at this moment (RFC 3339), until the story moves [`TestApp::clock`].
+    #[must_use]
+    pub fn frozen(mut self, at: &str) -> Self {
+        self.clock = Some(Arc::new(ManualClock::at(Timestamp::parse(at).expect("a time"))));
+        self
+    }
+
+    /// Changes settings of the API.
+    #[must_use]
+    pub fn config(mut self, change: impl FnOnce(&mut api::Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// Hands in hooks of the story's own.
+    #[must_use]
+    pub fn hooks(mut self, hooks: api::Hooks) -> Self {
+        self.hooks = hooks;
+        self
+    }
+
+    /// Starts the program.
+    pub async fn start(self) -> TestApp {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let clock: SharedClock = match &self.clock {
+            Some(clock) => clock.clone(),
+            None => Arc::new(SystemClock),
+        };
+        let store = Store::open_sqlite(&dir.path().join("data.db"), clock.clone()).await.expect("a database");
+        store.migrate().await.expect("the newest schema");
+        let shutdown = CancellationToken::new();
+        let state = api::AppState::new(self.config, store.clone(), clock, self.hooks).expect("a state");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(api::serve(listener, api::router(state), shutdown.clone()));
+        let app = TestApp { address, store, clock: self.clock, shutdown, _dir: dir };
+        for (name, role) in [
+            ("admin", Role::Admin),
+            ("sam", Role::Supervisor),
+            ("erin", Role::Employee),
+            ("emil", Role::Employee),
+            ("cora", Role::Contractor),
+        ] {
+            app.create(name, role).await;
+        }
+        app
+    }
+}
+
+/// The program, with one Admin, one Supervisor, two Employees and one Contractor.
+pub struct TestApp {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its database, for what no actor can see.
+    pub store: Store,
+    /// Its clock, where it was frozen.
+    pub clock: Option<Arc<ManualClock>>,
+    shutdown: CancellationToken,
+    _dir: TempDir,
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+impl TestApp {
+    /// With the settings of most stories: no rate limit, cheap password hashes, self-registration on.
+    #[must_use]
+    pub fn builder() -> Builder {
+        let config = api::Config {
+            jwt_secrets: vec![vec![7; 32]],
+            rate_limit: false,
+            self_registration: true,
+            bcrypt_cost: 4,
+            ..api::Config::default()
+        };
+        Builder { clock: None, config, hooks: api::Hooks::default() }
+    }
+
+    /// Starts with those settings.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    /// Makes a user beside the API.
+    pub async fn create(&self, name: &str, role: Role) -> i64 {
+        static HASH: OnceLock<String> = OnceLock::new();
+        let password_hash = HASH.get_or_init(|| bcrypt::hash(PASSWORD, 4).expect("a hash")).clone();
+        let user = NewUser { username: name.to_owned(), password_hash, email: None, full_name: None, role };
+        let now = self.now();
+        let journal = move |_: &store::UserRow| Activity::new(domain::ids::event_id(now), "Create", now);
+        self.store.create_user(user, journal).await.expect("a new user").user_id
+    }
+
+    /// The time by the program's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        match &self.clock {
+            Some(clock) => domain::Clock::now(&**clock),
+            None => domain::Clock::now(&SystemClock),
+        }
+    }
+
+    /// Lets time pass, in microseconds; the clock must be frozen.
+    pub fn pass(&self, micros: i64) {
+        self.clock.as_ref().expect("a frozen clock").advance(micros);
+    }
+
+    /// Somebody without a token.
+    #[must_use]
+    pub fn anonymous(&self) -> Actor {
+        Actor::anonymous(self.address)
+    }
+
+    /// Logs in.
+    pub async fn login(&self, name: &str) -> Actor {
+        let credentials = json!({ "username": name, "password": PASSWORD });
+        let body = self.anonymous().post("/api/auth/login", credentials).await.expect(200).json();
+        let text = |member: &str| body[member].as_str().map(str::to_owned);
+        Actor {
+            token: text("token"),
+            session: text("session_id"),
+            user: body["user"].clone(),
+            ..Actor::anonymous(self.address)
+        }
+    }
+
+    /// The Admin.
+    pub async fn admin(&self) -> Actor {
+        self.login("admin").await
+    }
+
+    /// The Supervisor.
+    pub async fn supervisor(&self) -> Actor {
+        self.login("sam").await
+    }
+
+    /// An Employee.
+    pub async fn employee(&self) -> Actor {
+        self.login("erin").await
+    }
+
+    /// The Contractor.
+    pub async fn contractor(&self) -> Actor {
+        self.login("cora").await
+    }
+
+    /// Another system with an ingest key of this name.
+    pub async fn system(&self, name: &str) -> Actor {
+        let body = self.admin().await.post("/api/keys", json!({ "name": name })).await.expect(201).json();
+        let token = body["api_key"].as_str().map(str::to_owned);
+        Actor { token, ..Actor::anonymous(self.address) }
+    }
+
+    /// Makes an item; its id.
+    pub async fn item(&self, name: &str, quantity: i64) -> i64 {
+        let body = json!({ "item_name": name, "quantity": quantity, "unit_price": "2.50", "category": "Tools" });
+        let answer = self.supervisor().await.post("/api/inventory/", body).await.expect(201).json();
+        answer["item"]["item_id"].as_i64().expect("an id")
+    }
+
+    /// Everything in the journal, oldest first, as the wire has it.
+    pub async fn journal(&self) -> Vec<Value> {
+        use domain::JournalRead;
+        let records = self.store.read_after(0, 1_000_000).await.expect("a journal");
+        records
+            .into_iter()
+            .filter(|record| record.topic == domain::Topic::Activity)
+            .map(|record| serde_json::from_str(&record.payload).expect("JSON"))
+            .collect()
+    }
+
+    /// What `look` finds, as soon as it finds something; within ten seconds.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub async fn eventually<T, F: Future<Output = Option<T>>>(&self, what: &str, mut look: impl FnMut() -> F) -> T {
+        for _ in 0..500 {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("not within ten seconds: {what}");
+    }
+}

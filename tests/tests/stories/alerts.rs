@@ -1,0 +1,186 @@
+//! Triage and exceptions.
+
+use domain::{DAY, Severity};
+use serde_json::{Value, json};
+use story_tests::{Actor, TestApp};
+
+/// An alert about `user`, as if the detector had found it.
+async fn raised(app: &TestApp, user: &str) -> String {
+    let now = app.now();
+    let id = domain::ids::event_id(now);
+    let alert = domain::Alert {
+        alert_id: id,
+        at: now,
+        rule: "Mass deletion".into(),
+        rule_id: "00000000-0000-4000-8000-000000000001".into(),
+        family: "deletion".into(),
+        severity: Severity::High,
+        risk: 73,
+        techniques: vec!["T1485".into()],
+        user: Some(user.into()),
+        ip: None,
+        session: None,
+        key: [("user".to_owned(), user.to_owned())].into(),
+        observed: 10.0,
+        threshold: 10.0,
+        window_s: 540,
+        first_event_at: now,
+        last_event_at: now,
+        event_ids: vec![id],
+        baseline: None,
+        explanation: "10 deletions in 540 s".into(),
+        escalations: Vec::new(),
+        state: domain::AlertState::Open,
+        merged_into: None,
+        event_count: 10,
+        revision: 1,
+        status: "open".into(),
+        verdict: None,
+        suppressed: false,
+        found_by: "live".into(),
+        crossing_event: id,
+    };
+    app.store.store_alerts(vec![store::Change { alert, mute_after_close: 0 }]).await.expect("a stored alert");
+    id.to_string()
+}
+
+fn closing() -> Value {
+    json!({ "status": "closed", "verdict": "false_positive", "reason": "a planned clean-up" })
+}
+
+#[tokio::test]
+async fn an_alert_is_taken_up_and_closed() {
+    let app = TestApp::start().await;
+    let sam = app.supervisor().await;
+    let id = raised(&app, "erin").await;
+    let path = format!("/api/alerts/{id}");
+    let seen = sam.get(&path).await.expect(200);
+    let tag = seen.header("etag").to_owned();
+    assert_eq!(tag, format!("\"{}\"", seen.json()["revision"]));
+    assert!(seen.json()["events"].is_array());
+    let body = json!({ "status": "acknowledged", "assignee": "sam" });
+    let taken = sam.call("PATCH", &path).header("if-match", &tag).json(&body).send().await.expect(200);
+    assert_eq!(taken.json()["alert"]["status"], "acknowledged");
+    assert_eq!(taken.json()["alert"]["assignee"], "sam");
+    assert_ne!(taken.header("etag"), tag);
+    let late = sam.call("PATCH", &path).header("if-match", &tag).json(&closing()).send().await.expect(412);
+    assert!(late.error().contains("changed"));
+    for body in [
+        json!({ "status": "closed" }),
+        json!({ "status": "closed", "verdict": "benign" }),
+        json!({}),
+        json!({ "status": "new" }),
+    ] {
+        let _ = sam.patch(&path, body).await.expect(400);
+    }
+    let closed = sam.patch(&path, closing()).await.expect(200).json();
+    assert_eq!(
+        (closed["alert"]["status"].as_str(), closed["alert"]["verdict"].as_str()),
+        (Some("closed"), Some("false_positive"))
+    );
+    let history = sam.get(&path).await.expect(200).json()["history"].clone();
+    assert_eq!(history.as_array().map(Vec::len), Some(2));
+    let open = sam.get("/api/alerts?status=open").await.expect(200).rows();
+    assert!(open.iter().all(|alert| alert["alert_id"] != id.as_str()));
+    let acts: Vec<_> =
+        app.journal().await.into_iter().filter(|a| a["action"] == "Admin" && a["outcome"] == "success").collect();
+    assert_eq!(acts.len(), 2);
+    assert_eq!(
+        (acts[1]["resource"].as_str(), acts[1]["log_type"].as_str()),
+        (Some(&*format!("alerts/{id}")), Some("system"))
+    );
+}
+
+#[tokio::test]
+async fn a_false_alarm_weighs_nothing_from_then_on() {
+    let app = TestApp::start().await;
+    let sam = app.supervisor().await;
+    let erin = app.employee().await.id();
+    let id = raised(&app, "erin").await;
+    let risk = async || sam.get(&format!("/api/users/{erin}/risk")).await.expect(200).json()["risk_score"].as_f64();
+    assert!(risk().await.expect("a score") > 70.0);
+    let _ = sam.patch(&format!("/api/alerts/{id}"), closing()).await.expect(200);
+    assert_eq!(risk().await, Some(0.0));
+}
+
+#[tokio::test]
+async fn many_are_judged_at_once_or_none() {
+    let app = TestApp::start().await;
+    let sam = app.supervisor().await;
+    let mut ids = Vec::new();
+    for user in ["erin", "emil", "cora"] {
+        ids.push(raised(&app, user).await);
+    }
+    let mut body = closing();
+    body["ids"] = json!(ids);
+    let answer = sam.post("/api/alerts/triage", body.clone()).await.expect(200).json();
+    assert_eq!(answer["updated"], 3);
+    body["ids"] = json!([ids[0], "00000000-0000-0000-0000-000000000000"]);
+    let _ = sam.post("/api/alerts/triage", body.clone()).await.expect(404);
+    for ids in [json!([]), json!("x"), json!(["x"]), json!(vec![ids[0].clone(); 501])] {
+        body["ids"] = ids;
+        let _ = sam.post("/api/alerts/triage", body.clone()).await.expect(400);
+    }
+}
+
+#[tokio::test]
+async fn a_supervisor_judges_others_only() {
+    let app = TestApp::start().await;
+    let (sam, admin) = (app.supervisor().await, app.admin().await);
+    let id = raised(&app, "Sam").await;
+    let answer = sam.patch(&format!("/api/alerts/{id}"), closing()).await.expect(403);
+    assert!(answer.error().contains("yourself"));
+    let mut body = closing();
+    body["ids"] = json!([id]);
+    let _ = sam.post("/api/alerts/triage", body).await.expect(403);
+    let _ = admin.patch(&format!("/api/alerts/{id}"), closing()).await.expect(200);
+}
+
+async fn except(admin: &Actor, key: Value, until: domain::Timestamp) -> story_tests::Answer {
+    let body = json!({ "rule_id": "r", "key": key, "until": until.to_string(), "reason": "a nightly job" });
+    admin.post("/api/exceptions", body).await
+}
+
+#[tokio::test]
+async fn exceptions_are_bounded_and_never_cover_their_maker() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let now = app.now();
+    let made = except(&admin, json!({ "user": "robot" }), now.plus(DAY)).await.expect(201).json();
+    assert_eq!(made["exception"]["key"], json!({ "user": "robot" }));
+    for key in [
+        json!({ "user": "ADMIN" }),
+        json!({ "session_id": admin.session }),
+        json!({ "source_ip": "127.0.0.1" }),
+        json!({ "resource": "inventory" }),
+    ] {
+        let _ = except(&admin, key, now.plus(DAY)).await.expect(403);
+    }
+    for (key, until) in [
+        (json!({}), now.plus(DAY)),
+        (json!("x"), now.plus(DAY)),
+        (json!({ "user": "robot" }), now.plus(-DAY)),
+        (json!({ "user": "robot" }), now.plus(366 * DAY)),
+    ] {
+        let _ = except(&admin, key, until).await.expect(400);
+    }
+    let listed = admin.get("/api/exceptions").await.expect(200).rows();
+    assert_eq!(listed.len(), 1);
+    let path = format!("/api/exceptions/{}", made["exception"]["exception_id"]);
+    let _ = admin.delete(&path).await.expect(200);
+    assert!(admin.get("/api/exceptions").await.expect(200).rows().is_empty());
+    let acts = app.journal().await.into_iter().filter(|a| a["action"] == "Admin" && a["outcome"] == "success").count();
+    assert_eq!(acts, 2);
+}
+
+#[tokio::test]
+async fn rules_are_shown_as_they_are() {
+    let rules = json!([{ "id": "r", "title": "A rule" }]);
+    let hooks = api::Hooks { rules: std::sync::Arc::new(rules.clone()), ..api::Hooks::default() };
+    let app = TestApp::builder().hooks(hooks).start().await;
+    assert_eq!(app.supervisor().await.get("/api/rules").await.expect(200).json(), rules);
+    let admin = app.admin().await;
+    let body =
+        json!({ "rule_id": "other", "key": { "user": "x" }, "until": app.now().plus(DAY).to_string(), "reason": "x" });
+    let _ = admin.post("/api/exceptions", body).await.expect(400);
+}

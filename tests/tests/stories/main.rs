@@ -1,0 +1,19 @@
+//! The product as those see it who use it: one file a subject.
+
+mod activities;
+mod alerts;
+mod analytics;
+mod conventions;
+mod idempotency;
+mod input;
+mod inventory;
+mod keys;
+mod lists;
+mod logging_in;
+mod logs;
+mod orders;
+mod posting;
+mod rights;
+mod sessions;
+mod throttling;
+mod users;
