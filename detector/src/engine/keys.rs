@@ -44,10 +44,10 @@ impl KeyState {
             && self.nodes.iter().all(|state| state.episodes.as_ref().is_none_or(|episodes| episodes.is_empty()))
     }
 
-    /// Sets the size at which the ring is thinned out next.
-    pub(super) fn thinned(&mut self) {
-        let left = u32::try_from(self.ring.entries.len()).unwrap_or(u32::MAX);
-        self.thin_at = left.saturating_mul(2).max(SMALLEST);
+    /// Sets the size at which the ring is thinned out next, at the latest at `most`.
+    pub(super) fn thinned(&mut self, most: usize) {
+        let next = (2 * self.ring.entries.len()).max(SMALLEST as usize).min(most);
+        self.thin_at = u32::try_from(next).unwrap_or(u32::MAX);
     }
 
     fn bytes(&self) -> usize {

@@ -40,7 +40,7 @@ mod room;
 mod window;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use chrono_tz::Tz;
@@ -264,8 +264,11 @@ impl Engine {
     /// the engine goes on with their ids and revisions. A stored alert that is open and of which the engine knows
     /// nothing any more is reported as closed.
     pub fn adopt(&mut self, stored: &[Alert]) {
+        let mut taken = HashSet::new();
         for alert in stored {
-            if !self.adopt_one(alert) && alert.state == AlertState::Open {
+            if self.adopt_one(alert, &taken) {
+                taken.insert(alert.alert_id);
+            } else if alert.state == AlertState::Open {
                 let mut closed = alert.clone();
                 closed.state = AlertState::Closed;
                 closed.revision += 1;
@@ -321,20 +324,25 @@ impl Engine {
 
     fn note_behind(&mut self, at: Timestamp) {
         self.behind += 1;
-        match self.gaps.iter_mut().find(|gap| gap.rules.is_empty() && gap.key.is_none()) {
-            Some(gap) => {
-                gap.lost += 1;
-                gap.from = gap.from.min(at);
-                gap.to = gap.to.max(at);
+        self.note_gap(Gap {
+            rules: Vec::new(),
+            key: None,
+            from: at,
+            to: at,
+            lost: 1,
+            reason: "activities on time came behind the watermark; `reprocess` looks at them".to_owned(),
+        });
+    }
+
+    /// Notes a gap, as part of the one before it where both tell the same.
+    fn note_gap(&mut self, gap: Gap) {
+        match self.gaps.last_mut() {
+            Some(last) if last.rules == gap.rules && last.key == gap.key && last.reason == gap.reason => {
+                last.lost += gap.lost;
+                last.from = last.from.min(gap.from);
+                last.to = last.to.max(gap.to);
             }
-            None => self.gaps.push(Gap {
-                rules: Vec::new(),
-                key: None,
-                from: at,
-                to: at,
-                lost: 1,
-                reason: "activities on time came behind the watermark; `reprocess` looks at them".to_owned(),
-            }),
+            _ => self.gaps.push(gap),
         }
     }
 

@@ -1,7 +1,10 @@
 //! Going on after a restart: the episodes that stored alerts tell of.
 
+use std::collections::HashSet;
+
 use domain::Alert;
 use rust_decimal::Decimal;
+use uuid::Uuid;
 
 use super::Engine;
 use super::episode::Episode;
@@ -9,8 +12,9 @@ use super::plan::KeyOf;
 use super::report;
 
 impl Engine {
-    /// Gives the episode that a stored alert tells of its identity back. Says whether there is such an episode.
-    pub(super) fn adopt_one(&mut self, alert: &Alert) -> bool {
+    /// Gives the episode that a stored alert tells of its identity back. Says whether there is such an episode that no
+    /// other alert, one of `taken`, has been found for.
+    pub(super) fn adopt_one(&mut self, alert: &Alert, taken: &HashSet<Uuid>) -> bool {
         let (plan, set) = (self.plan.clone(), self.set.clone());
         let Some(rule) = set.rules.iter().position(|rule| rule.id == alert.rule_id) else { return false };
         let Some(node) = plan.node_of[rule] else { return false };
@@ -21,10 +25,9 @@ impl Engine {
         let Some(at) = state.state(node) else { return false };
         let Some(episodes) = &mut state.nodes[at].episodes else { return false };
         let (from, to) = (alert.at.micros(), alert.last_event_at.micros());
-        let Some(which) = episodes
-            .live
-            .iter()
-            .position(|episode| episode.identity.is_none() && episode.at <= to && episode.last >= from)
+        let free = |episode: &Episode| episode.identity.is_none_or(|(id, _)| !taken.contains(&id));
+        let Some(which) =
+            episodes.live.iter().position(|episode| free(episode) && episode.at <= to && episode.last >= from)
         else {
             return false;
         };

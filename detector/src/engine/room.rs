@@ -30,13 +30,13 @@ impl Engine {
             }
             let Some(mut state) = self.keys[group].remove(slot) else { continue };
             if let (Some(first), Some(last)) = (state.ring.entries.first(), state.ring.entries.last()) {
-                self.gaps.push(Gap {
+                self.note_gap(Gap {
                     rules: Vec::new(),
-                    key: Some(state.key.to_string()),
+                    key: None,
                     from: Timestamp::from_micros(first.time),
                     to: Timestamp::from_micros(last.time),
                     lost: state.ring.entries.len() as u64,
-                    reason: "there were too many keys at once; this one was given up".to_owned(),
+                    reason: "there were too many keys at once; some without an open alert were given up".to_owned(),
                 });
             }
             let texts = &mut self.texts;
@@ -57,8 +57,8 @@ impl Engine {
         if state.ring.entries.len() < most {
             return;
         }
-        let lost = (most / 8).max(1);
-        let (from, to) = (state.ring.entries[0].time, state.ring.entries[lost - 1].time);
+        let before = state.ring.entries.len();
+        let (from, to) = (state.ring.entries[0].time, state.ring.entries[most / 8].time);
         let key = state.key.to_string();
         let nodes: Vec<usize> = state.nodes.iter().map(|node| node.node as usize).collect();
         for node in &nodes {
@@ -66,12 +66,13 @@ impl Engine {
             self.end(slot, *node, ended);
         }
         self.thin(plan, slot, to);
-        self.gaps.push(Gap {
+        let left = self.keys[slot.group].get(slot.slot).map_or(0, |state| state.ring.entries.len());
+        self.note_gap(Gap {
             rules: nodes.iter().map(|node| self.set.rules[plan.nodes[*node].rule].id.clone()).collect(),
             key: Some(key),
             from: Timestamp::from_micros(from),
             to: Timestamp::from_micros(to),
-            lost: lost as u64,
+            lost: (before - left) as u64,
             reason: format!("a key had more than {most} events in its windows; the oldest were given up"),
         });
     }
@@ -105,7 +106,7 @@ impl Engine {
             node.window.thinned(before, with_value);
         }
         state.ring.retain(keep, |text| texts.release(text));
-        state.thinned();
+        state.thinned(self.settings.events_per_key);
     }
 
     /// Visits some keys in turn and forgets those of which nothing can come any more.

@@ -1,0 +1,216 @@
+//! The engine from outside: what it reports while events come in any order, what it keeps, what it gives up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use detector::engine::{Engine, Settings};
+use detector::rules::{RuleSource, load};
+use domain::{Activity, Alert, AlertState, MINUTE, SECOND, Timestamp};
+use uuid::Uuid;
+
+const GUESSING: &str = "
+title: Failed
+id: 00000000-0000-4000-8000-000000000001
+name: failed
+logsource: {category: activity}
+detection:
+    selection: {action: LoginFailed}
+    condition: selection
+level: informational
+---
+title: Guessing
+id: 00000000-0000-4000-8000-000000000002
+correlation:
+    type: event_count
+    rules: [failed]
+    group-by: [user]
+    timespan: 60s
+    condition: {gte: 3}
+level: medium
+";
+
+fn engine(rules: &str, settings: Settings) -> Engine {
+    let loaded = load(&[RuleSource::text("test.yml", rules)]).expect("valid rules");
+    Engine::new(Arc::new(loaded.rules), settings)
+}
+
+fn failed(user: &str, second: i64, id: u128) -> Activity {
+    let mut activity = Activity::new(Uuid::from_u128(id), "LoginFailed", at(second));
+    activity.user = Some(user.to_owned());
+    activity
+}
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_micros(1_700_000_000 * SECOND + second * SECOND)
+}
+
+fn only(mut alerts: Vec<Alert>) -> Alert {
+    assert_eq!(alerts.len(), 1, "{alerts:#?}");
+    alerts.remove(0)
+}
+
+#[test]
+fn a_window_is_half_open_and_reports_at_once() {
+    let mut engine = engine(GUESSING, Settings::default());
+    engine.observe(&failed("ann", 0, 1));
+    engine.observe(&failed("ann", 30, 2));
+    engine.observe(&failed("ann", 60, 3));
+    assert!(engine.drain().is_empty(), "the first lies exactly a window back");
+    engine.observe(&failed("ann", 61, 4));
+    let alert = only(engine.drain());
+    assert_eq!((alert.at, alert.observed, alert.threshold), (at(61), 3.0, 3.0));
+    assert_eq!(alert.event_ids, [2, 3, 4].map(Uuid::from_u128));
+    assert_eq!(alert.user.as_deref(), Some("ann"));
+    assert_eq!(alert.state, AlertState::Open);
+    assert!(engine.drain().is_empty(), "nothing has changed since");
+}
+
+#[test]
+fn a_late_event_joins_two_episodes_and_the_first_keeps_its_id() {
+    let mut engine = engine(GUESSING, Settings::default());
+    for (second, id) in [(0, 1), (1, 2), (2, 3), (100, 4), (101, 5), (102, 6)] {
+        engine.observe(&failed("ann", second, id));
+    }
+    let alerts = engine.drain();
+    let ids: Vec<Uuid> = alerts.iter().map(|alert| alert.alert_id).collect();
+    assert_eq!(alerts.iter().map(|alert| alert.at).collect::<Vec<_>>(), [at(2), at(102)]);
+    engine.observe(&failed("ann", 58, 7));
+    engine.observe(&failed("ann", 60, 8));
+    let alerts = engine.drain();
+    let merged = alerts.iter().find(|alert| alert.state == AlertState::Merged).expect("a merged one");
+    let open = alerts.iter().find(|alert| alert.state == AlertState::Open).expect("the one that took it in");
+    assert_eq!((merged.alert_id, merged.merged_into), (ids[1], Some(ids[0])));
+    assert_eq!((open.alert_id, open.at, open.last_event_at, open.event_count), (ids[0], at(2), at(102), 8));
+    assert_eq!(open.revision, 2);
+}
+
+#[test]
+fn an_earlier_event_moves_the_alert_and_it_stays_the_same_one() {
+    let mut engine = engine(GUESSING, Settings::default());
+    for (second, id) in [(10, 2), (11, 3), (12, 4)] {
+        engine.observe(&failed("ann", second, id));
+    }
+    let before = only(engine.drain());
+    engine.observe(&failed("ann", 5, 1));
+    let after = only(engine.drain());
+    assert_eq!((before.at, after.at), (at(12), at(11)));
+    assert_eq!(before.alert_id, after.alert_id);
+}
+
+#[test]
+fn a_sum_that_a_negative_number_falsifies_is_taken_back() {
+    let rules = GUESSING.replace("event_count", "value_sum").replace("{gte: 3}", "{field: records, gte: 10}");
+    let mut engine = engine(&rules, Settings::default());
+    let mut activity = failed("ann", 10, 1);
+    activity.records = Some(12);
+    engine.observe(&activity);
+    let alert = only(engine.drain());
+    assert_eq!(alert.observed, 12.0);
+    let mut activity = failed("ann", 9, 2);
+    activity.records = Some(-5);
+    engine.observe(&activity);
+    let retracted = only(engine.drain());
+    assert_eq!((retracted.alert_id, retracted.state), (alert.alert_id, AlertState::Retracted));
+}
+
+#[test]
+fn an_episode_closes_when_nothing_can_extend_it() {
+    let mut engine = engine(GUESSING, Settings::default());
+    for id in 0..3 {
+        engine.observe(&failed("ann", 10, id));
+    }
+    engine.advance(at(69));
+    assert_eq!(only(engine.drain()).state, AlertState::Open);
+    engine.advance(at(70));
+    assert_eq!(only(engine.drain()).state, AlertState::Closed);
+    engine.advance(at(500));
+    assert_eq!(engine.footprint().keys, 0, "idle keys are forgotten");
+}
+
+#[test]
+fn what_comes_behind_the_watermark_is_counted_and_takes_no_part() {
+    let mut engine = engine(GUESSING, Settings::default());
+    engine.advance(at(100));
+    for id in 0..3 {
+        engine.observe(&failed("ann", 99, id));
+    }
+    assert!(engine.drain().is_empty());
+    assert_eq!(engine.behind(), 3);
+    let gaps = engine.gaps();
+    assert_eq!((gaps.len(), gaps[0].lost), (1, 3));
+}
+
+#[test]
+fn sprayed_keys_cannot_push_an_open_episode_out() {
+    let mut engine = engine(GUESSING, Settings { keys: 1_000, ..Settings::default() });
+    (0..3).for_each(|id| engine.observe(&failed("victim", 0, id)));
+    let before = only(engine.drain());
+    for id in 0..100_000_u128 {
+        engine.observe(&failed(&format!("sprayed-{id}"), 10, 1_000 + id));
+    }
+    assert!(engine.footprint().keys <= 1_001);
+    let gaps = engine.gaps();
+    assert!(gaps.iter().map(|gap| gap.lost).sum::<u64>() >= 99_000, "what was given up is said");
+    engine.observe(&failed("victim", 20, 500_000));
+    let after = only(engine.drain());
+    assert_eq!((after.alert_id, after.event_count), (before.alert_id, 4));
+}
+
+#[test]
+fn a_flood_on_one_key_is_bounded_and_still_one_alert() {
+    let mut engine = engine(GUESSING, Settings { events_per_key: 256, ..Settings::default() });
+    for id in 0..10_000_u128 {
+        engine.observe(&failed("ann", i64::try_from(id / 200).unwrap(), id));
+    }
+    let alerts: BTreeMap<Uuid, Alert> = engine.drain().into_iter().map(|alert| (alert.alert_id, alert)).collect();
+    assert_eq!(alerts.len(), 1);
+    let alert = alerts.values().next().unwrap();
+    assert_eq!(alert.event_count, 10_000);
+    assert!(alert.observed >= 24.0, "at least eight times the threshold: {}", alert.observed);
+    assert!(engine.footprint().events <= 256);
+    assert!(!engine.gaps().is_empty());
+}
+
+#[test]
+fn after_a_restart_the_ids_are_those_that_were_given() {
+    let events: Vec<Activity> = (0..40).map(|id| failed("ann", 10 * i64::try_from(id).unwrap(), id)).collect();
+    let mut before = engine(GUESSING, Settings::default());
+    // The order in which they came gives the alert another first event than their times do.
+    before.observe(&events[1]);
+    before.observe(&events[2]);
+    before.observe(&events[3]);
+    before.observe(&events[0]);
+    let stored = before.drain();
+    events[4..30].iter().for_each(|event| before.observe(event));
+    let stored = only(before.drain().into_iter().chain(stored).take(1).collect());
+
+    let mut after = engine(GUESSING, Settings::default());
+    events[10..30].iter().for_each(|event| after.observe(event));
+    after.advance(at(200));
+    after.drain();
+    after.adopt(std::slice::from_ref(&stored));
+    assert_eq!(after.drain(), [], "nothing is different from what is stored: {stored:#?}");
+    for event in &events[30..] {
+        before.observe(event);
+        after.observe(event);
+    }
+    assert_eq!(only(after.drain()), only(before.drain()));
+}
+
+#[test]
+fn adopting_an_alert_whose_episode_is_over_closes_it() {
+    let mut first = engine(GUESSING, Settings::default());
+    (0..3).for_each(|id| first.observe(&failed("ann", 10, id)));
+    let stored = only(first.drain());
+    let mut second = engine(GUESSING, Settings::default());
+    second.advance(at(3_600));
+    second.adopt(std::slice::from_ref(&stored));
+    let closed = only(second.drain());
+    assert_eq!((closed.alert_id, closed.state, closed.revision), (stored.alert_id, AlertState::Closed, 2));
+}
+
+#[test]
+fn horizon_covers_a_chain_of_windows() {
+    let engine = engine(GUESSING, Settings::default());
+    assert_eq!(engine.horizon(), 2 * MINUTE);
+}
