@@ -10,69 +10,94 @@ use super::expression::{Expression, Item};
 use super::field::Field;
 use super::matcher::{Class, LOG_TYPES, Matcher, Node, OUTCOMES, Root};
 
-/// Most conditions that are worked out. Sets beyond it (thousands of rules that name hundreds of actions) are told apart
-/// by action alone.
-const MAX_WORK: usize = 1_000_000;
+/// Most conditions that are worked out beforehand, and so the room that they take. In a set beyond it (thousands of rules
+/// that name hundreds of actions) each condition is looked at as it stands.
+const MAX_WORK: usize = 4_000_000;
 
 /// Puts detections together.
 #[derive(Debug, Default)]
 pub(super) struct Builder {
     graph: Graph,
-    rules: Vec<(u32, Expression)>,
+    rules: Vec<Entry>,
+}
+
+/// A detection.
+#[derive(Debug)]
+struct Entry {
+    rule: u32,
+    condition: Condition,
+    /// The folded actions that the condition names.
+    actions: BTreeSet<String>,
+}
+
+/// An [`Expression`] with nodes for its items.
+#[derive(Debug)]
+enum Condition {
+    Item(u32),
+    All(Vec<Condition>),
+    Any(Vec<Condition>),
+    Not(Box<Condition>),
 }
 
 impl Builder {
     /// Adds a detection; `rule` is its index, rising from call to call.
-    pub(super) fn add(&mut self, rule: usize, expression: Expression) {
-        self.rules.push((u32::try_from(rule).unwrap_or(u32::MAX), expression));
+    pub(super) fn add(&mut self, rule: usize, expression: &Expression) {
+        let mut actions = BTreeSet::new();
+        collect_actions(expression, &mut actions);
+        let condition = self.graph.condition(expression);
+        self.rules.push(Entry { rule: u32::try_from(rule).unwrap_or(u32::MAX), condition, actions });
     }
 
     /// The matcher.
-    pub(super) fn build(mut self) -> Matcher {
-        let mut actions = BTreeSet::new();
-        for (_, expression) in &self.rules {
-            collect_actions(expression, &mut actions);
-        }
-        let size: usize = self.rules.iter().map(|(_, expression)| expression.size()).sum();
-        let fine = size.saturating_mul(actions.len() + 1) <= MAX_WORK;
-        let by_action = actions.iter().map(|action| (action.clone(), self.class(Some(action), fine))).collect();
-        let otherwise = self.class(None, fine);
-        Matcher { nodes: self.graph.nodes, by_action, otherwise }
-    }
-
-    fn class(&mut self, action: Option<&str>, fine: bool) -> Class {
-        let mut class = Vec::with_capacity(OUTCOMES.len() * LOG_TYPES.len());
-        let mut event = Activity::new(Uuid::nil(), action.unwrap_or_default(), Timestamp::MIN);
-        for outcome in OUTCOMES {
-            for log_type in LOG_TYPES {
-                (event.outcome, event.log_type) = (outcome, log_type);
-                if !fine && let Some(first) = class.first() {
-                    class.push(Box::clone(first));
-                    continue;
+    pub(super) fn build(self) -> Matcher {
+        let Self { mut graph, rules } = self;
+        let actions: BTreeSet<&String> = rules.iter().flat_map(|entry| &entry.actions).collect();
+        let work = (actions.len() + 1) * rules.len() * OUTCOMES.len() * LOG_TYPES.len();
+        let mut event = Activity::new(Uuid::nil(), "", Timestamp::MIN);
+        let mut otherwise = Class::new();
+        let mut by_action: HashMap<String, Class> = HashMap::new();
+        for (outcome, log_type) in
+            OUTCOMES.into_iter().flat_map(|outcome| LOG_TYPES.map(|log_type| (outcome, log_type)))
+        {
+            (event.outcome, event.log_type) = (outcome, log_type);
+            let known = |action| (work <= MAX_WORK).then_some(Known { action, event: &event });
+            let other = known(None);
+            let usual: Vec<Left> = rules.iter().map(|entry| graph.left(&entry.condition, other.as_ref())).collect();
+            if let Some(known) = &other {
+                for action in &actions {
+                    let known = Known { action: Some(action), ..*known };
+                    let left = rules.iter().zip(&usual).map(|(entry, usual)| {
+                        // A condition that does not name the action is the same as for any other.
+                        let named = entry.actions.contains(*action);
+                        if named { graph.left(&entry.condition, Some(&known)) } else { *usual }
+                    });
+                    let roots = roots(&rules, left);
+                    by_action.entry((*action).clone()).or_default().push(roots);
                 }
-                let known = Known { action, event: &event, fine };
-                let rules = std::mem::take(&mut self.rules);
-                let left = rules.iter().filter_map(|(rule, expression)| match self.graph.left(expression, &known) {
-                    Left::Holds => Some(Root { rule: *rule, node: Root::HOLDS }),
-                    Left::Fails => None,
-                    Left::Node(node) => Some(Root { rule: *rule, node }),
-                });
-                class.push(left.collect());
-                self.rules = rules;
             }
+            otherwise.push(roots(&rules, usual.into_iter()));
         }
-        class
+        Matcher { nodes: graph.nodes, by_action, otherwise }
     }
 }
 
+/// The detections that can still match.
+fn roots(rules: &[Entry], left: impl Iterator<Item = Left>) -> Box<[Root]> {
+    let root = |(entry, left): (&Entry, Left)| match left {
+        Left::Holds => Some(Root { rule: entry.rule, node: Root::HOLDS }),
+        Left::Fails => None,
+        Left::Node(node) => Some(Root { rule: entry.rule, node }),
+    };
+    rules.iter().zip(left).filter_map(root).collect()
+}
+
 /// What is known of an event.
+#[derive(Debug, Clone, Copy)]
 struct Known<'a> {
     /// `None`: it is none of those that rules name.
     action: Option<&'a str>,
     /// An event with the outcome and the log type.
     event: &'a Activity,
-    /// Whether these two count.
-    fine: bool,
 }
 
 impl Known<'_> {
@@ -80,7 +105,7 @@ impl Known<'_> {
         if let Some(actions) = item.actions() {
             return Some(self.action.is_some_and(|action| actions.contains(&action)));
         }
-        let decided = self.fine && (item.looks_at_only(&Field::Outcome) || item.looks_at_only(&Field::LogType));
+        let decided = item.looks_at_only(&Field::Outcome) || item.looks_at_only(&Field::LogType);
         decided.then(|| item.holds(self.event))
     }
 }
@@ -98,31 +123,58 @@ enum Left {
 struct Graph {
     nodes: Vec<Node>,
     costs: Vec<u32>,
-    /// What a node is, as text → its number.
-    same: HashMap<String, u32>,
+    /// What a node is → its number.
+    same: HashMap<Same, u32>,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Same {
+    /// Written out; regular expressions are equal by their source.
+    Item(String),
+    All(Box<[u32]>),
+    Any(Box<[u32]>),
+    Not(u32),
 }
 
 impl Graph {
-    fn left(&mut self, expression: &Expression, known: &Known<'_>) -> Left {
+    fn condition(&mut self, expression: &Expression) -> Condition {
+        let mut each = |parts: &[Expression]| parts.iter().map(|part| self.condition(part)).collect();
         match expression {
-            Expression::Item(item) => match known.decides(item) {
-                Some(true) => Left::Holds,
-                Some(false) => Left::Fails,
-                None => Left::Node(self.unique(format!("{item:?}"), item.cost(), || Node::Item(item.clone()))),
-            },
-            Expression::Not(part) => match self.left(part, known) {
+            Expression::All(parts) => Condition::All(each(parts)),
+            Expression::Any(parts) => Condition::Any(each(parts)),
+            Expression::Not(part) => Condition::Not(Box::new(self.condition(part))),
+            Expression::Item(item) => {
+                Condition::Item(self.unique(Same::Item(format!("{item:?}")), item.cost(), || Node::Item(item.clone())))
+            }
+        }
+    }
+
+    fn left(&mut self, condition: &Condition, known: Option<&Known<'_>>) -> Left {
+        match condition {
+            Condition::Item(node) => {
+                let decided = match &self.nodes[*node as usize] {
+                    Node::Item(item) => known.and_then(|known| known.decides(item)),
+                    Node::All(_) | Node::Any(_) | Node::Not(_) => None,
+                };
+                match decided {
+                    Some(true) => Left::Holds,
+                    Some(false) => Left::Fails,
+                    None => Left::Node(*node),
+                }
+            }
+            Condition::Not(part) => match self.left(part, known) {
                 Left::Holds => Left::Fails,
                 Left::Fails => Left::Holds,
                 Left::Node(part) => self.not(part),
             },
-            Expression::All(parts) => self.join(parts, true, known),
-            Expression::Any(parts) => self.join(parts, false, known),
+            Condition::All(parts) => self.join(parts, true, known),
+            Condition::Any(parts) => self.join(parts, false, known),
         }
     }
 
     /// `all` (or else any) of parts: decided ones left out, parts of the same kind unfolded, equal ones once. The cheap
     /// ones come first, and what selects before what excludes.
-    fn join(&mut self, parts: &[Expression], all: bool, known: &Known<'_>) -> Left {
+    fn join(&mut self, parts: &[Condition], all: bool, known: Option<&Known<'_>>) -> Left {
         let (neutral, decisive) = if all { (Left::Holds, Left::Fails) } else { (Left::Fails, Left::Holds) };
         let mut nodes = BTreeSet::new();
         for part in parts {
@@ -142,11 +194,12 @@ impl Graph {
             (matches!(self.nodes[*node as usize], Node::Not(_)), self.costs[*node as usize], *node)
         });
         let cost = nodes.iter().map(|node| self.costs[*node as usize]).fold(0, u32::saturating_add);
-        match nodes.as_slice() {
+        let list: Box<[u32]> = nodes.into();
+        match &*list {
             [] => neutral,
             [one] => Left::Node(*one),
-            _ if all => Left::Node(self.unique(format!("all {nodes:?}"), cost, || Node::All(nodes.clone().into()))),
-            _ => Left::Node(self.unique(format!("any {nodes:?}"), cost, || Node::Any(nodes.clone().into()))),
+            _ if all => Left::Node(self.unique(Same::All(list.clone()), cost, || Node::All(list))),
+            _ => Left::Node(self.unique(Same::Any(list.clone()), cost, || Node::Any(list))),
         }
     }
 
@@ -154,12 +207,12 @@ impl Graph {
         if let Node::Not(inner) = self.nodes[part as usize] {
             return Left::Node(inner);
         }
-        let cost = self.costs[part as usize] + 1;
-        Left::Node(self.unique(format!("not {part}"), cost, || Node::Not(part)))
+        let cost = self.costs[part as usize].saturating_add(1);
+        Left::Node(self.unique(Same::Not(part), cost, || Node::Not(part)))
     }
 
-    fn unique(&mut self, text: String, cost: u32, node: impl FnOnce() -> Node) -> u32 {
-        *self.same.entry(text).or_insert_with(|| {
+    fn unique(&mut self, same: Same, cost: u32, node: impl FnOnce() -> Node) -> u32 {
+        *self.same.entry(same).or_insert_with(|| {
             self.nodes.push(node());
             self.costs.push(cost);
             u32::try_from(self.nodes.len() - 1).unwrap_or(u32::MAX)

@@ -242,7 +242,7 @@ impl<'a> Linker<'a> {
                         parts.push(expression.clone());
                         core.push(canonical);
                     }
-                    matcher.add(rules.len(), Expression::All(parts));
+                    matcher.add(rules.len(), &Expression::All(parts));
                     (Body::Detection(detection(document)), digest(&core))
                 }
                 Draft::Correlation(draft) => {
