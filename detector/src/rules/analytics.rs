@@ -6,8 +6,8 @@ use rust_decimal::Decimal;
 use super::field::Field;
 use super::finding::{Report, quoted};
 use super::model::{FirstSeen, TimeGate, ZoneOf};
+use super::node::{Node, Value};
 use super::section::{self, Section};
-use super::yaml::{Node, Value};
 
 const KEYS: [&str; 8] = ["v", "risk", "family", "episode", "key", "escalate", "mute_after_close", "when"];
 

@@ -1,18 +1,13 @@
 //! The `correlation` section: what can be said of it without looking at the rules that it names.
 
-use rust_decimal::Decimal;
-
-use super::detection::selects;
+use super::condition::{self, TYPES};
 use super::field::Field;
-use super::finding::{Mark, Report, nearest, quoted};
-use super::model::{Comparison, Condition, Kind, Presence};
+use super::finding::{Mark, Report, quoted};
+use super::model::{Condition, Kind};
+use super::node::{Key, Node};
 use super::section::{self, Section};
-use super::sigma::{self, ConditionExpr, Quantifier};
-use super::yaml::{Node, Value};
 
 const KEYS: [&str; 7] = ["type", "rules", "group-by", "timespan", "condition", "aliases", "generate"];
-/// Largest count that a condition may ask for.
-const MAX_COUNT: i64 = 1_000_000_000;
 
 /// A correlation whose references are names still.
 #[derive(Debug, Clone)]
@@ -36,27 +31,6 @@ pub(super) struct Alias {
     /// Rule as written → its field.
     pub(super) fields: Vec<(Mark, String, Field)>,
 }
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Type {
-    EventCount,
-    ValueCount,
-    Temporal,
-    TemporalOrdered,
-    Sum,
-    Average,
-    Percentile,
-}
-
-const TYPES: [(&str, Type); 7] = [
-    ("event_count", Type::EventCount),
-    ("value_count", Type::ValueCount),
-    ("temporal", Type::Temporal),
-    ("temporal_ordered", Type::TemporalOrdered),
-    ("value_sum", Type::Sum),
-    ("value_avg", Type::Average),
-    ("value_percentile", Type::Percentile),
-];
 
 /// Reads the section; `generate` is what the document says beside it.
 pub(super) fn read(node: &Node, generate: Option<&Node>, report: &mut Report) -> Option<Draft> {
@@ -96,7 +70,7 @@ pub(super) fn read(node: &Node, generate: Option<&Node>, report: &mut Report) ->
         (None, None) => Some(false),
     };
     let (kind, rules) = (kind?, rules?);
-    let (kind, condition) = condition(kind, section.get("condition"), node.at, &rules, report)?;
+    let (kind, condition) = condition::read(kind, section.get("condition"), node.at, &rules, report)?;
     let (group_by, aliases) = (group_by?, aliases?);
     for alias in &aliases {
         if !group_by.iter().any(|(_, name)| *name == alias.name) {
@@ -110,7 +84,7 @@ pub(super) fn read(node: &Node, generate: Option<&Node>, report: &mut Report) ->
 }
 
 /// A list of different names, not empty.
-fn names(node: &Node, what: &str, report: &mut Report) -> Option<Vec<(Mark, String)>> {
+pub(super) fn names(node: &Node, what: &str, report: &mut Report) -> Option<Vec<(Mark, String)>> {
     let names = section::texts(node, what, report)?;
     if names.is_empty() {
         report.error(node.at, format!("{what} is empty"));
@@ -130,7 +104,7 @@ fn aliases(node: &Node, report: &mut Report) -> Option<Vec<Alias>> {
         report.error(node.at, format!("aliases must be a map, not {}", node.kind()));
         return None;
     };
-    let alias = |name: &super::yaml::Key, node: &Node, report: &mut Report| {
+    let alias = |name: &Key, node: &Node, report: &mut Report| {
         let Some(rules) = node.map().filter(|rules| !rules.is_empty()) else {
             report.error_hint(
                 node.at,
@@ -149,245 +123,4 @@ fn aliases(node: &Node, report: &mut Report) -> Option<Vec<Alias>> {
     };
     let read: Vec<_> = entries.iter().map(|(name, node)| alias(name, node, report)).collect();
     read.into_iter().collect()
-}
-
-/// The kind with its fields, and what is compared.
-fn condition(
-    kind: Type,
-    node: Option<&Node>,
-    section: Mark,
-    rules: &[(Mark, String)],
-    report: &mut Report,
-) -> Option<(Kind, Condition)> {
-    let count = Decimal::from(rules.len());
-    let all = Condition(vec![(Comparison::AtLeast, count)]);
-    let node = match (node, kind) {
-        (None, Type::Temporal) => return Some((Kind::Temporal(None), all)),
-        (None, Type::TemporalOrdered) => return Some((Kind::TemporalOrdered, all)),
-        (None, _) => {
-            report.error_hint(section, "correlation needs `condition`", "as in {gte: 5}");
-            return None;
-        }
-        (Some(node), _) => node,
-    };
-    if let Value::Text(text) = &node.value {
-        return text_condition(kind, text, node.at, rules, report);
-    }
-    let before = report.errors();
-    let known = ["gt", "gte", "lt", "lte", "eq", "neq", "field", "percentile"];
-    let section = Section::open("condition", node, &known, report)?;
-    let condition = comparisons(&section, kind, node, report);
-    let kind = with_fields(&section, kind, node, report);
-    if report.errors() > before {
-        return None;
-    }
-    let (kind, condition) = (kind?, condition);
-    let nothing_known = matches!(kind, Kind::ValueAvg(_) | Kind::ValuePercentile(..));
-    if !nothing_known && condition.holds(Decimal::ZERO) {
-        report.error_hint(
-            node.at,
-            "no events at all would satisfy this condition, and nothing happens at no moment",
-            "ask for something, as in {gte: 1}",
-        );
-        return None;
-    }
-    match kind {
-        Kind::TemporalOrdered => {
-            let exactly = condition.0.as_slice();
-            let asks_for_all = matches!(exactly, [(Comparison::AtLeast | Comparison::Equal, bound)] if *bound == count)
-                || matches!(exactly, [(Comparison::Greater, bound)] if *bound == count - Decimal::ONE);
-            if !asks_for_all {
-                report.error_hint(
-                    node.at,
-                    "temporal_ordered can only ask for all of its rules",
-                    "leave the condition out",
-                );
-                return None;
-            }
-            Some((kind, all))
-        }
-        Kind::Temporal(_) if !(1..=rules.len()).any(|n| condition.holds(Decimal::from(n))) => {
-            report.error(node.at, format!("this can never hold: there are {count} rules"));
-            None
-        }
-        _ => Some((kind, condition)),
-    }
-}
-
-fn comparisons(section: &Section<'_>, kind: Type, node: &Node, report: &mut Report) -> Condition {
-    let counts = !matches!(kind, Type::Sum | Type::Average | Type::Percentile);
-    let mut read = Vec::new();
-    for (key, comparison) in [
-        ("gt", Comparison::Greater),
-        ("gte", Comparison::AtLeast),
-        ("lt", Comparison::Less),
-        ("lte", Comparison::AtMost),
-        ("eq", Comparison::Equal),
-        ("neq", Comparison::NotEqual),
-    ] {
-        let Some(node) = section.get(key) else {
-            continue;
-        };
-        let bound = if counts {
-            section::whole(node, MAX_COUNT, key, report).map(Decimal::from)
-        } else {
-            let bound = section::number(node, key, report);
-            if bound.is_some_and(|bound| bound.is_sign_negative() || !bound.fract().is_zero()) {
-                let hint = "this build takes it as it is written";
-                report.warn(
-                    node.at,
-                    "other readers of Sigma know whole numbers from 0 only here",
-                    Some(hint.to_owned()),
-                );
-            }
-            bound
-        };
-        if let Some(bound) = bound {
-            read.push((comparison, bound.normalize()));
-        }
-    }
-    if read.is_empty() {
-        report.error_hint(node.at, "the condition compares nothing", "one of gt, gte, lt, lte, eq, neq");
-    }
-    Condition(read)
-}
-
-fn with_fields(section: &Section<'_>, kind: Type, node: &Node, report: &mut Report) -> Option<Kind> {
-    let percentile = match (section.get("percentile"), kind) {
-        (Some(node), Type::Percentile) => {
-            let rank = section::number(node, "percentile", report)?;
-            if rank.is_sign_negative() || rank > Decimal::ONE_HUNDRED {
-                report.error(node.at, "percentile must be from 0 to 100");
-            }
-            rank
-        }
-        (Some(node), _) => {
-            report.error(node.at, "percentile belongs to value_percentile");
-            return None;
-        }
-        (None, _) => Decimal::from(50),
-    };
-    let fields = section.get("field");
-    if matches!(kind, Type::EventCount | Type::Temporal | Type::TemporalOrdered) {
-        if let Some(node) = fields {
-            report.error_hint(node.at, "this type counts no field", "value_count counts different values of one");
-        }
-        return Some(match kind {
-            Type::Temporal => Kind::Temporal(None),
-            Type::TemporalOrdered => Kind::TemporalOrdered,
-            _ => Kind::EventCount,
-        });
-    }
-    let Some(fields) = fields else {
-        report.error_hint(node.at, "the condition needs `field`", "as in {field: resource, gte: 5}");
-        return None;
-    };
-    let mut fields: Vec<Field> = names(fields, "field", report)?.iter().map(|(_, name)| Field::resolve(name)).collect();
-    if kind == Type::ValueCount {
-        return Some(Kind::ValueCount(fields));
-    }
-    if fields.len() > 1 {
-        report.error(node.at, "this type takes one field");
-        return None;
-    }
-    let field = fields.pop()?;
-    Some(match kind {
-        Type::Sum => Kind::ValueSum(field),
-        Type::Average => Kind::ValueAvg(field),
-        _ => Kind::ValuePercentile(field, percentile),
-    })
-}
-
-fn text_condition(
-    kind: Type,
-    text: &str,
-    at: Mark,
-    rules: &[(Mark, String)],
-    report: &mut Report,
-) -> Option<(Kind, Condition)> {
-    if !matches!(kind, Type::Temporal | Type::TemporalOrdered) {
-        report.error_hint(at, "only temporal conditions are written as text", "as in {gte: 5}");
-        return None;
-    }
-    let parsed = match sigma::condition(text) {
-        Ok(parsed) => parsed,
-        Err(message) => {
-            report.error(at, message);
-            return None;
-        }
-    };
-    let presence = presence(&parsed, at, rules, report)?;
-    if holds(&presence, &|_| false) {
-        report.error_hint(
-            at,
-            "no events at all would satisfy this condition, and nothing happens at no moment",
-            "ask for one rule that is there, as in `a and not b`",
-        );
-        return None;
-    }
-    if kind == Type::Temporal {
-        return Some((Kind::Temporal(Some(presence)), Condition(Vec::new())));
-    }
-    // All of them: it holds with all, and without any one of them it does not.
-    let needs_all = holds(&presence, &|_| true) && (0..rules.len()).all(|one| !holds(&presence, &|rule| rule != one));
-    if !needs_all || contains_not(&presence) {
-        report.error_hint(at, "temporal_ordered can only ask for all of its rules", "leave the condition out");
-        return None;
-    }
-    Some((Kind::TemporalOrdered, Condition(vec![(Comparison::AtLeast, Decimal::from(rules.len()))])))
-}
-
-fn presence(condition: &ConditionExpr, at: Mark, rules: &[(Mark, String)], report: &mut Report) -> Option<Presence> {
-    let mut each = |parts: &[ConditionExpr]| -> Option<Vec<Presence>> {
-        parts.iter().map(|part| presence(part, at, rules, report)).collect()
-    };
-    match condition {
-        ConditionExpr::And(parts) => Some(Presence::And(each(parts)?)),
-        ConditionExpr::Or(parts) => Some(Presence::Or(each(parts)?)),
-        ConditionExpr::Not(part) => Some(Presence::Not(Box::new(presence(part, at, rules, report)?))),
-        ConditionExpr::Identifier(name) => match rules.iter().position(|(_, rule)| rule == name) {
-            Some(rule) => Some(Presence::Rule(rule)),
-            None => {
-                let message = format!("the condition names {}, which is not among the rules", quoted(name));
-                match nearest(name, rules.iter().map(|(_, rule)| rule.as_str())) {
-                    Some(near) => report.error_hint(at, message, format!("did you mean {near}?")),
-                    None => report.error(at, message),
-                }
-                None
-            }
-        },
-        ConditionExpr::Selector { quantifier, pattern } => {
-            let found = rules.iter().enumerate().filter(|(_, (_, name))| selects(pattern, name));
-            let found: Vec<Presence> = found.map(|(rule, _)| Presence::Rule(rule)).collect();
-            match quantifier {
-                _ if found.is_empty() => {
-                    report.error(at, format!("`{quantifier} of {pattern}`: no rule has such a name"));
-                    None
-                }
-                Quantifier::Any => Some(Presence::Or(found)),
-                Quantifier::All => Some(Presence::And(found)),
-                Quantifier::Count(_) => {
-                    report.error(at, format!("`{quantifier} of`: only `1 of` and `all of` are known"));
-                    None
-                }
-            }
-        }
-    }
-}
-
-fn holds(presence: &Presence, there: &dyn Fn(usize) -> bool) -> bool {
-    match presence {
-        Presence::Rule(rule) => there(*rule),
-        Presence::And(parts) => parts.iter().all(|part| holds(part, there)),
-        Presence::Or(parts) => parts.iter().any(|part| holds(part, there)),
-        Presence::Not(part) => !holds(part, there),
-    }
-}
-
-fn contains_not(presence: &Presence) -> bool {
-    match presence {
-        Presence::Rule(_) => false,
-        Presence::And(parts) | Presence::Or(parts) => parts.iter().any(contains_not),
-        Presence::Not(_) => true,
-    }
 }

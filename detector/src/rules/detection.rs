@@ -2,9 +2,9 @@
 
 use super::expression::Expression;
 use super::finding::{Mark, Report, nearest, quoted};
+use super::node::{Node, Value};
 use super::selection;
 use super::sigma::{self, ConditionExpr, Quantifier, SelectorPattern};
-use super::yaml::{Node, Value};
 
 /// Most tests of one detection once its condition is written out.
 const MAX_SIZE: usize = 20_000;

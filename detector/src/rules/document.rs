@@ -8,9 +8,9 @@ use super::correlation;
 use super::detection;
 use super::expression::Expression;
 use super::finding::{Mark, Report, nearest, quoted};
+use super::node::{Node, Value};
 use super::section;
 use super::sigma;
-use super::yaml::{Node, Value};
 
 /// A document whose own text is in order; its references are names still.
 #[derive(Debug, Clone)]
@@ -121,10 +121,10 @@ pub(super) fn read(node: &Node, file: &str, report: &mut Report) -> Option<Docum
 
 /// The section that says what kind of rule it is.
 fn kind_of(node: &Node, report: &mut Report) -> Option<&'static str> {
-    let found: Vec<&str> =
+    let found: Vec<&'static str> =
         ["detection", "correlation", "filter"].into_iter().filter(|key| node.get(key).is_some()).collect();
     match found.as_slice() {
-        [one] => Some(*one).and_then(|one| ["detection", "correlation", "filter"].into_iter().find(|key| *key == one)),
+        [one] => Some(one),
         [] => {
             let near = node.map().unwrap_or_default().iter().find_map(|(key, _)| {
                 Some((key.at, nearest(&key.text, ["detection", "correlation", "filter"].into_iter())?))

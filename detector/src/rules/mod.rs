@@ -3,11 +3,11 @@
 //! | file | what |
 //! |---|---|
 //! | `source`, `built_in` | [`RuleSource`]: the files, from the binary or from disk |
-//! | `yaml` | bytes → values with their places; depth and size bounded |
+//! | `yaml`, `node` | bytes → values with their places; depth and size bounded |
 //! | `document` | the strict pass over one document's top level |
-//! | `analytics`, `correlation`, `detection`, `selection` | its sections; `section` and `span` read maps and durations |
+//! | `analytics`, `correlation`, `condition`, `detection`, `selection` | its sections; `section` and `span` read maps and durations |
 //! | `sigma` | the one place that knows rsigma-parser |
-//! | `load` | [`load()`]: overlay, references, order, revisions |
+//! | `load`, `link` | [`load()`]: one source over the other; references, order, revisions |
 //! | `check`, `limits` | [`check()`] for authors; where a rule can run, what it keeps |
 //! | [`model`](Rule) | what the engine sees |
 //! | `matcher`, `index`, `expression`, `text`, `field` | [`Matcher`]: which detections an activity matches |
@@ -18,6 +18,7 @@
 mod analytics;
 mod built_in;
 mod check;
+mod condition;
 mod correlation;
 mod detection;
 mod document;
@@ -26,9 +27,11 @@ mod field;
 mod finding;
 mod index;
 mod limits;
+mod link;
 mod load;
 mod matcher;
 mod model;
+mod node;
 mod section;
 mod selection;
 mod sigma;

@@ -4,8 +4,8 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
 use super::finding::{Mark, Report, quoted};
+use super::node::{Key, Node, Value};
 use super::span;
-use super::yaml::{Key, Node, Value};
 
 /// A map of which every key has to be known.
 pub(super) struct Section<'a> {

@@ -9,9 +9,9 @@ use super::expression::{Expression, Item, Target, Test};
 use super::field::Field;
 use super::finding::{Mark, Report, quoted};
 use super::model::Comparison;
+use super::node::{Key, Node, Value};
 use super::sigma::{self, Modifier};
 use super::text::{Part, Pattern};
-use super::yaml::{Key, Node, Value};
 
 /// Largest compiled regular expression in bytes.
 const MAX_REGEX: usize = 1 << 20;

@@ -6,7 +6,7 @@
 pub(super) use rsigma_parser::{ConditionExpr, Modifier, Quantifier, SelectorPattern, SpecialChar, StringPart};
 use rust_decimal::Decimal;
 
-use super::yaml::{Key, Node, Value};
+use super::node::{Key, Node, Value};
 
 /// Longest condition in bytes.
 const MAX_CONDITION: usize = 16 * 1024;
