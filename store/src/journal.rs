@@ -4,21 +4,24 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use domain::{Activity, JournalError, JournalRead, JournalRecord, Timestamp, Topic};
-use sqlx::SqliteConnection;
+use sqlx::{MySqlConnection, SqliteConnection};
 use uuid::Uuid;
 
-use crate::db::{Db, Tx, changed, in_db, in_tx};
-use crate::sql::{Repeated, chunks, id_bytes, statements};
+use crate::db::{Conn, Db, Tx, changed, in_db, in_tx};
+use crate::sql::{Repeated, SIZES, chunks, id_bytes, statements};
 use crate::{Error, Result, Store};
 
 statements! {
-    LAST = "SELECT COALESCE(MAX(seq), 0) FROM journal";
     SPAN = "SELECT COALESCE(MIN(seq), 0), COALESCE(MAX(seq), 0) FROM journal";
     COUNT = "SELECT COUNT(*) FROM journal";
     READ = "SELECT seq, topic, payload, appended_at FROM journal WHERE seq > ? ORDER BY seq LIMIT ?";
     FIRST = "SELECT MIN(seq) FROM journal WHERE seq <= ?";
     TRIM = "DELETE FROM journal WHERE seq >= ? AND seq <= ?";
 }
+
+/// SQLite's own account of positions given, which outlives the rows.
+pub(crate) const LAST: &str = "SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = 'journal'";
+const SEQUENCES: &str = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'sqlite_sequence'";
 
 static INSERT: LazyLock<Repeated> = LazyLock::new(|| {
     Repeated::new("INSERT INTO journal (topic, event_id, payload, appended_at) VALUES ", "(?,?,?,?)", "")
@@ -34,6 +37,9 @@ pub(crate) const REPEATED: &[&LazyLock<Repeated>] = &[&INSERT, &IN_JOURNAL, &IN_
 
 /// Rows that one transaction of `trim_journal` deletes, so that others get their turn between.
 const TRIM_ROWS: i64 = 2_000;
+
+/// Bytes of one insert on MySQL; `max_allowed_packet` is 16 MiB on a MariaDB that nobody has touched.
+const PACKET: usize = 4 * 1024 * 1024;
 
 /// A row to be appended.
 #[derive(Debug)]
@@ -66,7 +72,8 @@ pub enum Appended {
 pub struct JournalStatus {
     /// Rows that nobody has removed yet.
     pub rows: i64,
-    /// Position of the newest row, 0 while there has been none.
+    /// The newest position given, also when its row has been removed; 0 while there has been none. On MySQL it is the
+    /// newest that is there or that this process has made.
     pub last_seq: i64,
 }
 
@@ -93,25 +100,31 @@ pub(crate) async fn insert_entries(tx: &mut Tx, entries: &[Entry]) -> Result<()>
     let now = tx.now;
     for piece in chunks(entries) {
         let last = match &mut tx.conn {
-            crate::db::Conn::Sqlite(connection) => insert_sqlite(connection, piece.iter(), piece.len(), now).await?,
-            crate::db::Conn::MySql(transaction) => {
-                // MySQL names the first id of the statement; the readers there do not go by it.
-                let done = bound!(piece.iter(), piece.len(), now).execute(&mut **transaction).await?;
-                i64::try_from(done.last_insert_id()).unwrap_or(i64::MAX)
-            }
+            Conn::Sqlite(connection) => insert_sqlite(connection, piece.iter(), piece.len(), now).await?,
+            Conn::MySql(transaction) => insert_mysql(transaction, piece, now).await?,
         };
         tx.effects.last_seq = tx.effects.last_seq.max(last);
     }
     Ok(())
 }
 
-/// The newest position, 0 for none; also before the table exists.
-pub(crate) async fn last_seq_sqlite(connection: &mut SqliteConnection) -> Result<i64> {
-    match sqlx::query_scalar(LAST).fetch_one(connection).await {
-        Ok(last) => Ok(last),
-        Err(sqlx::Error::Database(error)) if error.message().contains("no such table") => Ok(0),
-        Err(error) => Err(error.into()),
+/// Inserts a piece of one of the fixed sizes, in smaller ones where it would not go into one packet; returns about the
+/// position of the last row (MySQL names the first of a statement).
+async fn insert_mysql(connection: &mut MySqlConnection, piece: &[Entry], now: Timestamp) -> Result<i64> {
+    let bytes: usize = piece.iter().map(|entry| entry.payload.len()).sum();
+    let size = if bytes > PACKET { piece.len().min(SIZES[1]) } else { piece.len() };
+    let mut last = 0;
+    for part in piece.chunks(size) {
+        let first = bound!(part.iter(), part.len(), now).execute(&mut *connection).await?.last_insert_id();
+        last = i64::try_from(first).unwrap_or(i64::MAX).saturating_add(i64::try_from(part.len()).unwrap_or(1) - 1);
     }
+    Ok(last)
+}
+
+/// The newest position ever given, 0 for none; also before the table exists.
+pub(crate) async fn last_seq_sqlite(connection: &mut SqliteConnection) -> Result<i64> {
+    let tables: i64 = sqlx::query_scalar(SEQUENCES).fetch_one(&mut *connection).await?;
+    Ok(if tables == 0 { 0 } else { sqlx::query_scalar(LAST).fetch_one(connection).await? })
 }
 
 impl Tx {
@@ -180,13 +193,15 @@ impl Store {
     /// # Errors
     /// The database cannot be read.
     pub async fn journal_status(&self) -> Result<JournalStatus> {
-        let (first, last_seq): (i64, i64) = in_db!(self.db(), db => sqlx::query_as(SPAN).fetch_one(db).await?);
+        let (first, last): (i64, i64) = in_db!(self.db(), db => sqlx::query_as(SPAN).fetch_one(db).await?);
         let rows = match self.db() {
-            _ if last_seq == 0 => 0,
+            _ if last == 0 => 0,
             // Here the positions have no holes: rows are removed from the front only.
-            Db::Sqlite { .. } => last_seq - first + 1,
+            Db::Sqlite { .. } => last - first + 1,
             Db::MySql { pool, .. } => sqlx::query_scalar(COUNT).fetch_one(pool).await?,
         };
+        // The rows may all have been removed.
+        let last_seq = last.max(*self.tail().borrow());
         self.shared().journal_has(rows);
         Ok(JournalStatus { rows, last_seq })
     }

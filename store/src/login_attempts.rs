@@ -104,7 +104,8 @@ impl Store {
             })
         })
         .await?;
-        self.tidy_if_due().await
+        self.tidy_if_due().await;
+        Ok(())
     }
 
     /// Makes the source known to the name and clears the failures of this pair, of nothing else.

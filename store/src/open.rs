@@ -82,14 +82,19 @@ impl Store {
     pub async fn connect_mysql(url: &str, clock: SharedClock) -> Result<Self> {
         let url = url.replacen("mysql+pymysql://", "mysql://", 1);
         // The parser's own message may quote the URL, and with it the password.
-        let options = MySqlConnectOptions::from_str(&url)
-            .map_err(|_| Error::Conflict("DATABASE_URL must be mysql://user:password@host[:port]/database".into()))?;
+        let parsed = url.starts_with("mysql://").then(|| MySqlConnectOptions::from_str(&url).ok()).flatten();
+        let options = parsed
+            .ok_or_else(|| Error::Conflict("DATABASE_URL must be mysql://user:password@host[:port]/database".into()))?;
         if options.get_database().is_none_or(str::is_empty) {
             return Err(Error::Conflict(
                 "DATABASE_URL must name a database: mysql://user:password@host/database".into(),
             ));
         }
         let options = options.charset("utf8mb4").statement_cache_capacity(STATEMENTS).disable_statement_logging();
+        // The pool would try again and again and then say only that it took too long.
+        let first = tokio::time::timeout(ACQUIRE, options.connect()).await;
+        let first = first.map_err(|_| Error::fault("the database server does not answer"))??;
+        sqlx::Connection::close(first).await?;
         let pool = MySqlPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(ACQUIRE)
@@ -150,13 +155,37 @@ impl Store {
         .await
     }
 
-    pub(crate) async fn tidy_if_due(&self) -> Result<()> {
+    /// Tidies up once an hour. If that fails, the next hour may do better: it is not the caller's concern.
+    pub(crate) async fn tidy_if_due(&self) {
         let now = self.clock().now().micros();
         let last = self.0.tidied.load(Ordering::Relaxed);
         let due = now.saturating_sub(last) >= HOUR;
         if due && self.0.tidied.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            self.tidy().await?;
+            match self.tidy().await {
+                Ok(rows) => tracing::debug!(rows, "tidied up"),
+                Err(error) => tracing::warn!(%error, "tidying up"),
+            }
         }
+    }
+
+    /// Writes a consistent copy of the SQLite file to `to`, which must not exist, while everything goes on.
+    ///
+    /// # Errors
+    /// `Conflict` on MySQL, which has its own tools; else the copy could not be written.
+    pub async fn backup(&self, to: &Path) -> Result<()> {
+        let Db::Sqlite { readers, .. } = self.db() else {
+            return Err(Error::Conflict(
+                "backups of MySQL are made with its own tools (mariadb-dump, mysqldump)".into(),
+            ));
+        };
+        if to.exists() {
+            return Err(Error::Conflict(format!("{} exists already", to.display())));
+        }
+        let Some(name) = to.to_str() else {
+            return Err(Error::Conflict(format!("{} is not a name in UTF-8", to.display())));
+        };
+        private(to)?;
+        sqlx::query("VACUUM INTO ?").bind(name).execute(readers).await?;
         Ok(())
     }
 }

@@ -191,7 +191,7 @@ mod tests {
         let mut texts = texts();
         match ground.store.db() {
             Db::Sqlite { readers, .. } => {
-                texts.push(SQLITE_TABLE.to_owned());
+                texts.extend([SQLITE_TABLE, journal::LAST].map(str::to_owned));
                 for text in texts {
                     let prepared = readers.prepare(AssertSqlSafe(text.clone()).into_sql_str()).await;
                     assert!(prepared.is_ok(), "{text}: {prepared:?}");

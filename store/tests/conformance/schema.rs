@@ -8,7 +8,9 @@ use crate::harness::Ground;
 crate::on_both_engines!(
     migrating_again_changes_nothing,
     a_newer_schema_says_whether_it_allows_this_program,
-    a_dirty_schema_is_refused
+    a_dirty_schema_is_refused,
+    a_backup_is_a_whole_store,
+    a_place_that_will_not_do_is_said,
 );
 
 /// Runs a statement behind the store's back.
@@ -52,4 +54,48 @@ async fn a_dirty_schema_is_refused(ground: Ground) {
     assert_eq!(state.dirty, 2);
     assert!(matches!(state.usable(), Err(Error::Conflict(said)) if said.contains("migration 2")));
     assert!(matches!(ground.store.migrate().await, Err(Error::Conflict(_))));
+}
+
+async fn a_backup_is_a_whole_store(ground: Ground) {
+    ground.store.set_setting("a", "b").await.expect("set");
+    ground.store.append(ground.activity("View")).await.expect("append");
+    let folder = tempfile::tempdir().expect("folder");
+    let copy = folder.path().join("copy.db");
+    let made = ground.store.backup(&copy).await;
+    if ground.mysql {
+        assert!(matches!(made, Err(Error::Conflict(_))));
+        return;
+    }
+    made.expect("backup");
+    assert!(matches!(ground.store.backup(&copy).await, Err(Error::Conflict(_))), "nothing is written over");
+    let restored = store::Store::open_sqlite(&copy, ground.clock.clone()).await.expect("open");
+    restored.schema_version().await.expect("state").usable().expect("usable");
+    assert_eq!(restored.setting("a").await.expect("setting").as_deref(), Some("b"));
+    assert_eq!(restored.journal_status().await.expect("status").rows, 1);
+    restored.close().await;
+}
+
+async fn a_place_that_will_not_do_is_said(ground: Ground) {
+    let open = |url: &'static str| {
+        let clock = ground.clock.clone();
+        async move { store::Store::connect_mysql(url, clock).await.err().map(|error| error.to_string()) }
+    };
+    if !ground.mysql {
+        for url in ["mysql://ada:secret@127.0.0.1", "postgres://ada:secret@x/y", "mysql://ada:secret@[", "secret"] {
+            let said = open(url).await.expect("refused");
+            assert!(said.contains("DATABASE_URL") && !said.contains("secret"), "{said}");
+        }
+        let said = open("mysql://ada:secret@127.0.0.1:1/db").await.expect("nobody listens there");
+        assert!(!said.contains("secret") && !said.contains("overloaded"), "{said}");
+        let nowhere = std::path::Path::new("/nonexistent/folder/store.db");
+        assert!(store::Store::open_sqlite(nowhere, ground.clock.clone()).await.is_err());
+        return;
+    }
+    let name = ground.place.rsplit('/').next().expect("name");
+    behind(&ground, &format!("ALTER DATABASE {name} CHARACTER SET latin1")).await;
+    let refused = store::Store::connect_mysql(&ground.place, ground.clock.clone()).await;
+    assert!(matches!(refused.err(), Some(Error::Conflict(said)) if said.contains("utf8mb4")));
+    behind(&ground, &format!("ALTER DATABASE {name} CHARACTER SET utf8mb4")).await;
+    let old_form = ground.place.replacen("mysql://", "mysql+pymysql://", 1);
+    store::Store::connect_mysql(&old_form, ground.clock.clone()).await.expect("the old form").close().await;
 }

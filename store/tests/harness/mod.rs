@@ -1,6 +1,8 @@
 //! Databases for tests: a file in a folder of its own, and, where `TEST_MYSQL_URL` names a server, a database of its
 //! own there. Both are removed at the end.
 
+#![allow(dead_code, reason = "the suites and the unit tests each use a part of it")]
+
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,41 +12,41 @@ use sqlx::{AssertSqlSafe, Connection, MySqlConnection};
 use store::Store;
 
 /// The moment at which every test begins.
-pub const START: &str = "2026-03-02T09:00:00Z";
+pub(crate) const START: &str = "2026-03-02T09:00:00Z";
 
 /// What a test works on.
 #[derive(Clone)]
-pub struct Ground {
+pub(crate) struct Ground {
     /// A migrated store.
-    pub store: Store,
+    pub(crate) store: Store,
     /// Its clock.
-    pub clock: Arc<ManualClock>,
+    pub(crate) clock: Arc<ManualClock>,
     /// Whether it is MySQL.
-    pub mysql: bool,
+    pub(crate) mysql: bool,
     /// The file, or the URL, to open it once more.
-    pub place: String,
+    pub(crate) place: String,
 }
 
 impl Ground {
     /// Another store on the same database, as another process would have it.
-    pub async fn another(&self) -> Store {
+    pub(crate) async fn another(&self) -> Store {
         open(&self.place, &self.clock, self.mysql).await
     }
 
     /// An activity of our own with a new id.
-    pub fn activity(&self, action: &str) -> Activity {
+    pub(crate) fn activity(&self, action: &str) -> Activity {
         let now = domain::Clock::now(&*self.clock);
         Activity::new(domain::ids::event_id(now), action, now)
     }
 
     /// All payloads in the journal, in order.
-    pub async fn journal(&self) -> Vec<Activity> {
+    pub(crate) async fn journal(&self) -> Vec<Activity> {
         let rows = self.store.journal_page(0, 100_000).await.expect("journal");
         rows.iter().map(|row| Activity::from_json(&row.payload).expect("payload")).collect()
     }
 
     /// The actions in the journal, in order.
-    pub async fn actions(&self) -> Vec<String> {
+    pub(crate) async fn actions(&self) -> Vec<String> {
         self.journal().await.into_iter().map(|activity| activity.action).collect()
     }
 }
@@ -65,7 +67,7 @@ async fn on(place: &str, mysql: bool) -> Ground {
 }
 
 /// Runs a test on SQLite.
-pub async fn sqlite<F: Future<Output = ()> + Send + 'static>(test: impl FnOnce(Ground) -> F) {
+pub(crate) async fn sqlite<F: Future<Output = ()> + Send + 'static>(test: impl FnOnce(Ground) -> F) {
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("store.db");
     let ground = on(file.to_str().expect("path"), false).await;
@@ -75,7 +77,7 @@ pub async fn sqlite<F: Future<Output = ()> + Send + 'static>(test: impl FnOnce(G
 
 /// Runs a test on MySQL, in a database of its own which is dropped also when the test fails. Without a server it
 /// passes by, unless `TEST_REQUIRE_SERVERS=1` says that this is a failure.
-pub async fn mysql<F: Future<Output = ()> + Send + 'static>(test: impl FnOnce(Ground) -> F) {
+pub(crate) async fn mysql<F: Future<Output = ()> + Send + 'static>(test: impl FnOnce(Ground) -> F) {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let Ok(url) = std::env::var("TEST_MYSQL_URL") else {
         assert_ne!(std::env::var("TEST_REQUIRE_SERVERS").as_deref(), Ok("1"), "TEST_MYSQL_URL is not set");
