@@ -5,10 +5,9 @@
 //! | `lock` | held by the one process that serves; commands beside it do without |
 //! | `analytics.db` | the embedded database |
 //! | `jwt-secret` | signs access tokens, where no JWT_SECRET_KEY is set |
-//! | `time-zone` | zone of the working hours, where no TIME_ZONE is set |
 //! | `initial-admin-password` | until the first administrator has read it |
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
@@ -23,6 +22,9 @@ use crate::failure::{Failure, Outcome};
 
 /// How long a server waits for the directory: a command that migrates holds it for a moment.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The setting in the database that keeps the zone.
+const TIME_ZONE: &str = "time_zone";
 
 /// The right to serve from a data directory; given back when dropped, and by the system when the process dies.
 #[derive(Debug)]
@@ -154,41 +156,23 @@ pub(crate) fn password_file(config: &Config) -> PathBuf {
     config.data_dir.join("initial-admin-password")
 }
 
-fn zone_file(config: &Config) -> PathBuf {
-    config.data_dir.join("time-zone")
-}
-
-/// The zone of the working hours: the configured one, else the one kept at first start, else the machine's.
+/// The zone of the working hours, kept in the database from the first start on: figures must not change because the
+/// machine was moved. A configured one takes the place of what was kept.
 ///
 /// # Errors
-/// What was kept cannot be read.
-pub(crate) fn zone(config: &Config) -> Outcome<Tz> {
+/// It cannot be read or kept, or what was kept is no zone.
+pub(crate) async fn keep_zone(config: &Config, store: &Store) -> Outcome<Tz> {
+    let failed = |error: store::Error| database_failed(config, &error);
     if let Some(zone) = config.time_zone {
+        store.set_setting(TIME_ZONE, zone.name()).await.map_err(failed)?;
         return Ok(zone);
     }
-    let file = zone_file(config);
-    match fs::read_to_string(&file) {
-        Ok(name) => name.trim().parse().map_err(|_| {
-            Failure::usage(format!("{} holds no time zone; set TIME_ZONE, such as Europe/Berlin", file.display()))
-        }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(machine_zone()),
-        Err(error) => Err(Failure::unavailable(format!("{}: {error}", file.display()))),
-    }
-}
-
-/// The same for a server, which keeps it: figures must not change because the machine was moved.
-///
-/// # Errors
-/// As [`zone`], and it cannot be kept.
-pub(crate) fn keep_zone(config: &Config) -> Outcome<Tz> {
-    let zone = zone(config)?;
-    let file = zone_file(config);
-    let kept = fs::read_to_string(&file).is_ok_and(|name| name.trim() == zone.name());
-    if !kept {
-        fs::write(&file, format!("{}\n", zone.name()))
-            .map_err(|error| Failure::unavailable(format!("{}: {error}", file.display())))?;
-    }
-    Ok(zone)
+    let kept = store.first_setting(TIME_ZONE, machine_zone().name()).await.map_err(failed)?;
+    kept.parse().map_err(|_| {
+        Failure::usage(format!(
+            "the database has kept \"{kept}\" as its time zone; set TIME_ZONE, such as Europe/Berlin"
+        ))
+    })
 }
 
 /// A machine that does not know where it is counts in UTC.
@@ -199,6 +183,9 @@ fn machine_zone() -> Tz {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+    use std::sync::Arc;
+
+    use domain::SystemClock;
 
     use super::*;
     use crate::cli::Settings;
@@ -216,24 +203,25 @@ mod tests {
     fn the_directory_belongs_to_its_owner_and_to_one_process() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let config = config(&folder);
-        assert_eq!(fs::metadata(&config.data_dir).expect("there").permissions().mode() & 0o777, 0o700);
+        assert_eq!(std::fs::metadata(&config.data_dir).expect("there").permissions().mode() & 0o777, 0o700);
         let lock = try_lock(&config).expect("locks").expect("free");
         assert!(try_lock(&config).expect("locks").is_none());
         drop(lock);
         assert!(try_lock(&config).expect("locks").is_some());
     }
 
-    #[test]
-    fn the_zone_is_kept_until_another_is_set() {
+    #[tokio::test]
+    async fn the_zone_is_kept_until_another_is_set() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let mut config = config(&folder);
-        assert_eq!(zone(&config).expect("machine's"), machine_zone());
+        let store = open(&config, Arc::new(SystemClock)).await.expect("made");
+        assert_eq!(keep_zone(&config, &store).await.expect("the machine's"), machine_zone());
         config.time_zone = Some(Tz::Pacific__Chatham);
-        keep_zone(&config).expect("kept");
+        keep_zone(&config, &store).await.expect("kept");
         config.time_zone = None;
-        assert_eq!(zone(&config).expect("kept"), Tz::Pacific__Chatham);
-        assert_eq!(keep_zone(&config).expect("kept"), Tz::Pacific__Chatham);
-        fs::write(zone_file(&config), "nowhere").expect("written");
-        assert!(zone(&config).expect_err("damaged").message.contains("TIME_ZONE"));
+        assert_eq!(keep_zone(&config, &store).await.expect("read"), Tz::Pacific__Chatham);
+        store.set_setting(TIME_ZONE, "nowhere").await.expect("written");
+        assert!(keep_zone(&config, &store).await.expect_err("damaged").message.contains("TIME_ZONE"));
+        store.close().await;
     }
 }

@@ -26,6 +26,7 @@ pub mod commands;
 pub mod config;
 mod data;
 pub mod failure;
+mod hooks;
 mod lifecycle;
 mod logging;
 mod output;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono_tz::Tz;
+use detector::rules::RuleSet;
 use domain::{Activity, LogType, Role, SharedClock};
 use store::{NewUser, Store};
 use tokio::net::TcpListener;
@@ -16,7 +17,7 @@ use crate::config::{Config, Database, Secret, secret};
 use crate::data::{self, DataLock};
 use crate::failure::{Failure, Outcome};
 use crate::lifecycle::{Stage, Tasks};
-use crate::{roles, upkeep};
+use crate::{hooks, roles, upkeep};
 
 /// The name of the first user.
 pub const FIRST_ADMIN: &str = "admin";
@@ -29,6 +30,7 @@ pub struct Server {
     config: Arc<Config>,
     clock: SharedClock,
     store: Store,
+    rules: Arc<RuleSet>,
     token_secret: Secret,
     zone: Tz,
     made_password: Option<Secret>,
@@ -49,13 +51,15 @@ impl Server {
                  support for Kafka, which it does not have yet. Remove DATABASE_URL and KAFKA_BROKERS.",
             ));
         }
+        // Before anything is made: a mistake in a rule should leave no trace.
+        let rules = Arc::new(hooks::rules_of(&config)?);
         data::make_directory(&config)?;
         let lock = data::lock(&config).await?;
         let token_secret = data::token_secret(&config)?;
-        let zone = data::keep_zone(&config)?;
         let store = data::open(&config, clock.clone()).await?;
+        let zone = data::keep_zone(&config, &store).await?;
         let made_password = first_admin(&config, &store, &clock).await?;
-        Ok(Self { config: Arc::new(config), clock, store, token_secret, zone, made_password, _lock: lock })
+        Ok(Self { config: Arc::new(config), clock, store, rules, token_secret, zone, made_password, _lock: lock })
     }
 
     /// The password of the first user, where one was made just now. It also stands in
@@ -81,6 +85,7 @@ impl Server {
             config: self.config.clone(),
             clock: self.clock.clone(),
             store: self.store.clone(),
+            rules: self.rules.clone(),
             token_secret: self.token_secret.clone(),
             zone: self.zone,
         };
@@ -137,7 +142,7 @@ async fn first_admin(config: &Config, store: &Store, clock: &SharedClock) -> Out
 ///
 /// # Errors
 /// It cannot be removed.
-pub fn forget_made_password(config: &Config) -> io::Result<()> {
+pub(crate) fn forget_made_password(config: &Config) -> io::Result<()> {
     match fs::remove_file(data::password_file(config)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),

@@ -1,6 +1,5 @@
 //! [`Context`]: what every command is given, and the ways to the store.
 
-use chrono_tz::Tz;
 use domain::SharedClock;
 use store::Store;
 
@@ -12,7 +11,7 @@ use crate::failure::{Failure, Outcome};
 /// What every command is given.
 pub(crate) struct Context {
     /// The flags as typed, `--rules` for one.
-    pub(crate) settings: Settings,
+    pub(crate) flags: Settings,
     /// The effective configuration.
     pub(crate) config: Config,
     /// What time it is.
@@ -20,11 +19,6 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// The zone of the working hours: the configured one, else the one that the server has kept, else the machine's.
-    pub(crate) fn zone(&self) -> Outcome<Tz> {
-        data::zone(&self.config)
-    }
-
     /// The configured database, which has to be there, for a command that reads beside a live server.
     pub(crate) async fn store_to_read(&self) -> Outcome<Store> {
         if !self.config.database_file().exists() {

@@ -35,7 +35,7 @@ pub(crate) fn dispatch(cli: Cli) -> Outcome {
     let serves = matches!(command, Command::Serve | Command::Api | Command::Ingest | Command::Detector);
     // Beside its answer a command logs only what somebody has to see.
     logging::start(&config, if serves { "info" } else { "warn" })?;
-    let context = Context { settings: cli.settings, config, clock: Arc::new(SystemClock) };
+    let context = Context { flags: cli.settings, config, clock: Arc::new(SystemClock) };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

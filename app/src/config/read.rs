@@ -113,7 +113,8 @@ pub(super) fn zone(text: &str) -> Read<Tz> {
 }
 
 pub(super) fn hours(text: &str) -> Read<String> {
-    if text.contains(':') { Ok(text.to_owned()) } else { Err("must be hours such as Mon-Fri 06:00-22:00".to_owned()) }
+    // Read where the engine is set up; here only checked, so that the error comes with its setting's name.
+    text.parse::<detector::engine::Calendar>().map(|_| text.to_owned())
 }
 
 /// A duration in microseconds, such as `30s`, `5m`, `12h`, `400d`.

@@ -1,0 +1,159 @@
+//! What the API is handed because it knows no detector: the active rules, and trial runs of others.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono_tz::Tz;
+use detector::backtest::{Backtest, Summary};
+use detector::engine::Settings;
+use detector::rules::{Body, DetectionKey, GroupField, Kind, Rule, RuleSet, RuleSource, load};
+use domain::{Alert, SECOND, Timestamp};
+use serde_json::{Value, json};
+use store::{Store, StoredRange};
+
+use crate::config::Config;
+use crate::data::database_failed;
+use crate::failure::{Failure, Outcome};
+
+/// Activities of one page: enough that the way to the database does not count, and a few MiB.
+const PAGE: i64 = 5_000;
+/// Alerts of a trial that are shown whole; all of them are counted.
+const SHOWN: usize = 200;
+/// Under this name a trial's rules stand in errors.
+const TRIAL: &str = "rules.yml";
+
+/// The rules of a server: the set in the binary with the configured ones laid over it.
+///
+/// # Errors
+/// One of the configured ones is not valid.
+pub(crate) fn rules_of(config: &Config) -> Outcome<RuleSet> {
+    let mut sources = vec![RuleSource::built_in()];
+    let refused = |findings: Vec<detector::rules::Finding>| {
+        let mut errors = findings.iter().filter(|finding| finding.is_error());
+        let first = errors.next().map_or_else(|| "rules are not valid".to_owned(), ToString::to_string);
+        let more = match errors.count() {
+            0 => String::new(),
+            more => format!("; and {more} more, which `security-analytics rules check` shows"),
+        };
+        Failure::usage(format!("{first}{more}"))
+    };
+    if !config.rules.is_empty() {
+        sources.push(RuleSource::from_paths(&config.rules).map_err(refused)?);
+    }
+    let loaded = load(&sources).map_err(refused)?;
+    for warning in loaded.warnings.iter().filter(|warning| !warning.file.starts_with("built-in/")) {
+        tracing::warn!("{warning}");
+    }
+    Ok(loaded.rules)
+}
+
+/// The engine's settings on this server.
+///
+/// # Errors
+/// The working hours are none, or the users cannot be read.
+pub(crate) async fn engine_settings(config: &Config, zone: Tz, store: &Store) -> Outcome<Settings> {
+    let users = store.users().await.map_err(|error| database_failed(config, &error))?;
+    let zones: HashMap<_, _> =
+        users.into_iter().filter_map(|user| Some((user.username_key, user.zone?.parse().ok()?))).collect();
+    let hours = config
+        .working_hours
+        .parse()
+        .map_err(|what| Failure::usage(format!("working_hours \"{}\": {what}", config.working_hours)))?;
+    let mut settings = Settings { zone, zones, ..Settings::default() };
+    settings.calendars.insert("working_hours".to_owned(), hours);
+    Ok(settings)
+}
+
+/// The rules as `GET /api/rules` shows them.
+pub(crate) fn shown(rules: &RuleSet) -> Value {
+    rules.rules.iter().map(one).collect()
+}
+
+fn one(rule: &Rule) -> Value {
+    let names = |fields: &[GroupField]| fields.iter().map(|field| field.name.clone()).collect::<Vec<_>>();
+    let (kind, window, key) = match &rule.body {
+        Body::Detection(detection) => {
+            let key = match &detection.key {
+                DetectionKey::Auto => vec!["user".to_owned(), "source_ip".to_owned()],
+                DetectionKey::Fields(fields) => names(fields),
+            };
+            ("detection", rule.episode, key)
+        }
+        Body::Correlation(correlation) => {
+            let kind = match correlation.kind {
+                Kind::EventCount => "event_count",
+                Kind::ValueCount(_) => "value_count",
+                Kind::ValueSum(_) => "value_sum",
+                Kind::ValueAvg(_) => "value_avg",
+                Kind::ValuePercentile(..) => "value_percentile",
+                Kind::Temporal(_) => "temporal",
+                Kind::TemporalOrdered => "temporal_ordered",
+            };
+            (kind, correlation.timespan, names(&correlation.group_by))
+        }
+    };
+    json!({
+        "id": rule.id, "name": rule.name, "title": rule.title, "description": rule.description, "level": rule.level,
+        "techniques": rule.techniques, "tags": rule.tags, "false_positives": rule.false_positives, "kind": kind,
+        "window_s": window / SECOND, "key": key, "risk": rule.risk, "family": rule.family, "reports": rule.reports,
+        "file": rule.file, "revision": rule.revision,
+    })
+}
+
+/// Runs the rules of a YAML text over stored activities, and nothing else: no alert is stored. A text may lean on the
+/// rules of the server.
+///
+/// # Errors
+/// A sentence for the author: the rules are not valid.
+pub(crate) async fn dry_run(
+    config: &Config,
+    store: &Store,
+    zone: Tz,
+    text: String,
+    (from, to): (Timestamp, Timestamp),
+) -> Result<Value, String> {
+    let own = RuleSource::text(TRIAL, text);
+    let alone = load(std::slice::from_ref(&own));
+    let loaded = alone.or_else(|alone| load(&[RuleSource::built_in(), own]).map_err(|_| alone));
+    let rules = loaded.map_err(|findings| {
+        let errors = findings.iter().filter(|finding| finding.is_error()).map(ToString::to_string);
+        errors.collect::<Vec<_>>().join("; ")
+    })?;
+    let rules = Arc::new(rules.rules);
+    let settings = engine_settings(config, zone, store).await.map_err(|failure| failure.to_string())?;
+    let backtest = Backtest::new(rules.clone(), settings, config.lateness);
+    let (alerts, summary) = replay(store, backtest, from, to).await.map_err(|error| {
+        tracing::warn!(%error, "a trial run of rules stopped");
+        "the stored activities cannot be read at the moment; try again".to_owned()
+    })?;
+    let ours = |alert: &&Alert| rules.rules.iter().any(|rule| rule.id == alert.rule_id && rule.file == TRIAL);
+    let alerts: Vec<&Alert> = alerts.iter().filter(ours).collect();
+    Ok(json!({
+        "from": from, "to": to, "events": summary.events, "late": summary.late, "alerts_total": alerts.len(),
+        "alerts": alerts.iter().take(SHOWN).collect::<Vec<_>>(),
+    }))
+}
+
+/// The engine over the stored activities of a span. The engine's part runs where it holds up no request.
+async fn replay(
+    store: &Store,
+    mut backtest: Backtest,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<(Vec<Alert>, Summary), Box<dyn std::error::Error + Send + Sync>> {
+    let range = StoredRange { from, to, up_to_seq: None, late: true };
+    let mut after = None;
+    loop {
+        let page = store.stored_activities(&range, after, PAGE).await?;
+        after = page.last().map(store::StoredActivity::cursor);
+        if page.is_empty() {
+            break;
+        }
+        backtest = tokio::task::spawn_blocking(move || {
+            page.iter().for_each(|row| backtest.stored(&row.activity));
+            backtest
+        })
+        .await?;
+    }
+    Ok(tokio::task::spawn_blocking(move || backtest.finish()).await?)
+}

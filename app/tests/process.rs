@@ -1,0 +1,234 @@
+//! The binary as a service manager and a script see it: what it writes, what it leaves, how it ends.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The program in a directory of its own, without anything of this process's environment.
+fn program(folder: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_security-analytics"));
+    command.args(words).current_dir(folder).env_clear().env("LISTEN", "127.0.0.1:0").stdin(Stdio::null());
+    command
+}
+
+fn output(folder: &Path, words: &[&str]) -> Output {
+    program(folder, words).output().expect("the program starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("text")
+}
+
+/// A running server; killed when the test is over, however it ends.
+struct Server {
+    child: Child,
+    address: SocketAddr,
+    log: Vec<Value>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Fails where it has ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Server {
+    fn start(folder: &Path, env: &[(&str, &str)]) -> Self {
+        let mut command = program(folder, &[]);
+        let mut child = command.envs(env.iter().copied()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let (mut log, mut address) = (Vec::new(), None);
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        // The line after the address tells of a made password.
+        for line in lines.by_ref() {
+            let line: Value = serde_json::from_str(&line.expect("text")).expect("a log of JSON lines");
+            address = address.or_else(|| line["address"].as_str()?.parse().ok());
+            log.push(line);
+            if address.is_some() {
+                break;
+            }
+        }
+        // Nobody else reads what follows, and a full pipe would stop the server.
+        std::thread::spawn(move || lines.for_each(drop));
+        let address = address.expect("it says where it listens");
+        let server = Self { child, address, log };
+        let begun = Instant::now();
+        while server.request("GET", "/api/health", None, None).is_none() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "it does not answer");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        server
+    }
+
+    /// Status and body, or nothing where the connection broke.
+    fn request(&self, method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> Option<(u16, Value)> {
+        let mut stream = TcpStream::connect(self.address).ok()?;
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{token}Content-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let status = answer.split(' ').nth(1)?.parse().ok()?;
+        let (_, body) = answer.split_once("\r\n\r\n")?;
+        Some((status, serde_json::from_str(body).unwrap_or(Value::Null)))
+    }
+
+    fn log_in(&self, name: &str, password: &str) -> (u16, String) {
+        let body = json!({"username": name, "password": password});
+        let (status, answer) = self.request("POST", "/api/auth/login", None, Some(body)).expect("an answer");
+        (status, answer["token"].as_str().unwrap_or_default().to_owned())
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().expect("kill").success());
+    }
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary directory")
+}
+
+#[test]
+fn it_starts_with_nothing_and_goes_on_after_a_kill() {
+    let folder = folder();
+    let mut server = Server::start(folder.path(), &[]);
+    assert!(server.log[0]["message"].as_str().expect("words").starts_with("serving on http://127.0.0.1:"));
+    let data = folder.path().join("data");
+    let mode = |name: &str| fs::metadata(data.join(name)).expect(name).permissions().mode() & 0o777;
+    assert_eq!((mode(""), mode("jwt-secret"), mode("analytics.db")), (0o700, 0o600, 0o600));
+    assert_eq!(mode("initial-admin-password"), 0o600);
+    let password = fs::read_to_string(data.join("initial-admin-password")).expect("made");
+
+    let (status, token) = server.log_in("admin", password.trim());
+    assert_eq!(status, 200);
+    let item = json!({"name": "Bolt", "quantity": 3});
+    let made = server.request("POST", "/api/inventory/", Some(&token), Some(item)).expect("an answer");
+    assert_eq!(made.0, 201);
+    server.child.kill().expect("it lives");
+    server.child.wait().expect("it is dead");
+
+    let server = Server::start(folder.path(), &[]);
+    let (status, item) = server.request("GET", "/api/inventory/1", Some(&token), None).expect("an answer");
+    assert_eq!((status, &item["quantity"]), (200, &json!(3)), "the token still holds and the item is there");
+    assert!(server.log.iter().all(|line| line["level"] == "INFO"), "no second password: {:?}", server.log);
+}
+
+#[test]
+fn it_ends_in_good_order_when_it_is_asked_to() {
+    for signal in ["-TERM", "-INT"] {
+        let folder = folder();
+        let mut server = Server::start(folder.path(), &[]);
+        let begun = Instant::now();
+        server.signal(signal);
+        let status = server.child.wait().expect("it ends");
+        assert_eq!((status.code(), status.signal()), (Some(0), None), "{signal}");
+        assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+}
+
+#[test]
+fn a_given_password_is_used_and_stands_nowhere() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &[("ADMIN_PASSWORD", "correct horse battery")]);
+    assert_eq!(server.log_in("admin", "correct horse battery").0, 200);
+    assert!(!folder.path().join("data/initial-admin-password").exists());
+    assert!(!server.log.iter().any(|line| line.to_string().contains("correct horse")));
+}
+
+#[test]
+fn commands_work_beside_a_live_server_and_take_effect_in_it() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &[("ADMIN_PASSWORD", "correct horse battery")]);
+    let (_, token) = server.log_in("admin", "correct horse battery");
+    assert_eq!(server.request("GET", "/api/auth/me", Some(&token), None).expect("an answer").0, 200);
+
+    let key = output(folder.path(), &["key", "create", "firewall"]);
+    let secret = text(&key.stdout).trim().to_owned();
+    assert!(key.status.success() && secret.starts_with("sa_"), "{key:?}");
+    let event = || Some(json!({"action": "View", "user": "ann"}));
+    assert_eq!(server.request("POST", "/api/logs/", Some(&secret), event()).expect("an answer").0, 202);
+    assert!(text(&output(folder.path(), &["key", "list"]).stdout).contains("firewall"));
+    assert!(output(folder.path(), &["key", "revoke", "firewall"]).status.success());
+
+    let mut reset = program(folder.path(), &["admin", "reset-password", "admin", "--password-stdin"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    reset.stdin.take().expect("piped").write_all(b"another good one\n").expect("it reads");
+    assert!(reset.wait().expect("it ends").success());
+
+    // The server notices another process's change within a moment.
+    std::thread::sleep(Duration::from_millis(600));
+    assert_eq!(server.request("GET", "/api/auth/me", Some(&token), None).expect("an answer").0, 401);
+    assert_eq!(server.request("POST", "/api/logs/", Some(&secret), event()).expect("an answer").0, 401);
+    assert_eq!(server.log_in("admin", "another good one").0, 200);
+
+    let made = output(folder.path(), &["admin", "create-user", "sue", "--role", "supervisor"]);
+    let password = text(&made.stdout).trim().trim_start_matches("Password: ").to_owned();
+    assert_eq!(server.log_in("sue", &password).0, 200);
+    assert_eq!(output(folder.path(), &["admin", "create-user", "SUE"]).status.code(), Some(1));
+}
+
+#[test]
+fn a_second_server_is_told_why_it_cannot_be() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &[]);
+    let second = output(folder.path(), &[]);
+    assert_eq!(second.status.code(), Some(3));
+    let words = text(&second.stderr);
+    assert!(words.contains("another process serves from this data directory") && words.lines().count() == 1, "{words}");
+    let taken = server.address.to_string();
+    let third = output(folder.path(), &["--listen", &taken, "--data-dir", "other"]);
+    assert_eq!(third.status.code(), Some(3));
+    assert!(text(&third.stderr).contains("--listen"));
+    assert!(!folder.path().join("other").exists(), "it left no trace");
+}
+
+#[test]
+fn wrong_configuration_is_one_line_and_exit_code_two() {
+    let folder = folder();
+    for (env, words) in [
+        (("LISTEN", "here"), "LISTEN"),
+        (("DATABASE_URL", "mysql://u:p@127.0.0.1:1/d"), "KAFKA_BROKERS"),
+        (("KAFKA_BROKERS", "127.0.0.1:1"), "DATABASE_URL"),
+        (("JWT_SECRET_KEY", "your-secret-key-change-it-in-production"), "JWT_SECRET_KEY"),
+        (("RULES", "nowhere.yml"), "nowhere.yml"),
+    ] {
+        let ended = program(folder.path(), &[]).env(env.0, env.1).output().expect("the program starts");
+        let said = text(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(2), "{said}");
+        let errors: Vec<_> = said.lines().filter(|line| line.starts_with("security-analytics: ")).collect();
+        assert!(matches!(errors[..], [line] if line.contains(words)), "{said}");
+    }
+    let role = output(folder.path(), &["ingest"]);
+    assert_eq!(role.status.code(), Some(2));
+    assert!(text(&role.stderr).contains("Kafka"));
+    assert_eq!(output(folder.path(), &["fly"]).status.code(), Some(2));
+    assert_eq!(output(folder.path(), &["config", "check"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_command_without_a_database_says_what_to_do_or_makes_one() {
+    let folder = folder();
+    let list = output(folder.path(), &["key", "list"]);
+    assert_eq!(list.status.code(), Some(2));
+    assert!(text(&list.stderr).contains("--data-dir") && !folder.path().join("data").exists());
+    assert!(output(folder.path(), &["key", "create", "first"]).status.success());
+    assert!(text(&output(folder.path(), &["key", "list"]).stdout).contains("first"));
+    assert!(output(folder.path(), &["migrate"]).status.success());
+}
