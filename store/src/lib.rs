@@ -8,6 +8,7 @@
 //! | `cache` | hot rows in memory, exact because this process is the one writer |
 //! | `open`, `schema` | opening, checks at the start; migrations and what they are compatible with |
 //! | `journal` | the ordered log: appends, [`JournalRead`](domain::JournalRead), trimming |
+//! | `posted` | activities that others post, each id once |
 //! | `lease` | one leader among many processes |
 //! | `users`, `sessions_auth`, `login_attempts`, `api_keys` | who may come in |
 //! | `items`, `orders` | the inventory |
@@ -33,6 +34,7 @@ mod login_attempts;
 mod mysql;
 mod open;
 mod orders;
+mod posted;
 mod schema;
 mod sessions_auth;
 mod settings;
@@ -57,10 +59,11 @@ pub use api_keys::{ApiKey, NewApiKey};
 pub use error::{BoxedCause, Error, Result};
 pub use idempotency::{Begun, StoredAnswer};
 pub use items::{ItemChange, ItemList, ItemRow, NewItem};
-pub use journal::{Appended, JournalStatus};
+pub use journal::JournalStatus;
 pub use lease::Lease;
 pub use login_attempts::Attempts;
 pub use orders::{OrderError, OrderRow};
+pub use posted::Appended;
 pub use schema::SchemaState;
 pub use sessions_auth::LiveSession;
 pub use users::{NewUser, UserChange, UserRow};

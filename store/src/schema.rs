@@ -167,7 +167,9 @@ mod tests {
 
     use super::*;
     use crate::harness::Ground;
-    use crate::{api_keys, idempotency, items, journal, login_attempts, orders, sessions_auth, settings, users};
+    use crate::{
+        api_keys, idempotency, items, journal, login_attempts, orders, posted, sessions_auth, settings, users,
+    };
 
     /// Every text of the core, in every length that is used.
     fn texts() -> Vec<String> {
@@ -183,7 +185,8 @@ mod tests {
             users::STATEMENTS,
             STATEMENTS,
         ];
-        let repeated = journal::REPEATED.iter().chain(users::REPEATED).flat_map(|texts| texts.all());
+        let repeated =
+            journal::REPEATED.iter().chain(posted::REPEATED).chain(users::REPEATED).flat_map(|texts| texts.all());
         declared.into_iter().flatten().map(|text| (*text).to_owned()).chain(repeated).collect()
     }
 
