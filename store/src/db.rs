@@ -41,7 +41,7 @@
 //! nothing half-way. `rows_affected` counts matching rows on both engines, not changed ones.
 //!
 //! `tx.append` and `tx.append_alert` write journal rows; readers that wait (`JournalRead::wait`) are woken after the
-//! commit. An error out of `?` keeps its meaning: a unique violation is [`Error::Duplicate`](crate::Error::Duplicate).
+//! commit. An error out of `?` keeps its meaning: a unique violation is [`Error::Duplicate`].
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -118,6 +118,12 @@ fn folded(text: &str) -> String {
     lower.nfkc().collect()
 }
 
+/// A category as it is stored and compared: MySQL's comparison overlooks blanks at the end, SQLite's does not, so
+/// there are none.
+fn category_of(text: Option<&str>) -> Option<&str> {
+    text.map(str::trim).filter(|text| !text.is_empty())
+}
+
 impl Store {
     /// Items by id, up to 10,000: of a category, with `search` contained in the name without regard to case.
     ///
@@ -125,6 +131,7 @@ impl Store {
     /// The database cannot be read.
     pub async fn items(&self, category: Option<&str>, search: Option<&str>) -> Result<ItemList> {
         let cache = &self.caches().list;
+        let category = category_of(category);
         let all = category.is_none() && search.is_none();
         if all && let Some(list) = cache.get() {
             return Ok(ItemList(list));
@@ -186,7 +193,7 @@ impl Store {
                         .bind(item.name.as_str())
                         .bind(folded(&item.name))
                         .bind(item.description.as_deref())
-                        .bind(item.category.as_deref())
+                        .bind(category_of(item.category.as_deref()))
                         .bind(item.quantity)
                         .bind(item.price_cents)
                         .bind(now.micros())
@@ -219,7 +226,10 @@ impl Store {
                     item_id: id,
                     name: change.name.clone().unwrap_or_else(|| old.name.clone()),
                     description: change.description.clone().unwrap_or_else(|| old.description.clone()),
-                    category: change.category.clone().unwrap_or_else(|| old.category.clone()),
+                    category: match &change.category {
+                        Some(given) => category_of(given.as_deref()).map(str::to_owned),
+                        None => old.category.clone(),
+                    },
                     quantity: change.quantity.unwrap_or(old.quantity),
                     price_cents: change.price_cents.unwrap_or(old.price_cents),
                     last_updated: tx.now,

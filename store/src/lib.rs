@@ -22,20 +22,32 @@
 //! To add a resource: its table in a new pair of migrations (`migrations/sqlite`, `migrations/mysql`, twins), its file
 //! here with its texts in `statements!` and its name in the list of `schema::tests`, its calls in the conformance suite.
 
+mod alerts;
+mod analytics;
 mod api_keys;
 mod cache;
 mod db;
+mod dead_letters;
 mod error;
+mod exceptions;
+mod gaps;
 mod idempotency;
+mod ingest;
 mod items;
 mod journal;
 mod lease;
+mod log_sessions;
 mod login_attempts;
+mod logs;
 mod mysql;
+mod offsets;
 mod open;
 mod orders;
 mod posted;
+mod query;
+mod retention;
 mod schema;
+mod scores;
 mod sessions_auth;
 mod settings;
 mod sql;
@@ -55,16 +67,27 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use domain::SharedClock;
 use tokio::sync::watch;
 
+pub use alerts::{AlertFilter, AlertRow, Change, Detected, DetectionBatch, HistoryRow, Stored, Triage};
+pub use analytics::{DashboardStats, DetectionRow, FlagFilter, FlagRow, RiskProfile, TopAnomaly};
 pub use api_keys::{ApiKey, NewApiKey};
+pub use dead_letters::DeadLetterRow;
 pub use error::{BoxedCause, Error, Result};
+pub use exceptions::{ExceptionRow, NewException};
+pub use gaps::{GapRow, NewGap};
 pub use idempotency::{Begun, StoredAnswer};
+pub use ingest::{IngestRecord, Ingested};
 pub use items::{ItemChange, ItemList, ItemRow, NewItem};
 pub use journal::JournalStatus;
 pub use lease::Lease;
+pub use log_sessions::{SessionFilter, SessionRow};
 pub use login_attempts::Attempts;
+pub use logs::{LogFilter, LogRow, StoredActivity, StoredRange};
+pub use offsets::{ApplyError, DETECTOR, INGEST};
 pub use orders::{OrderError, OrderRow};
 pub use posted::Appended;
+pub use query::Cursor;
 pub use schema::SchemaState;
+pub use scores::{Finding, ScoreFilter, ScoreRow, UserRisk};
 pub use sessions_auth::LiveSession;
 pub use users::{NewUser, UserChange, UserRow};
 

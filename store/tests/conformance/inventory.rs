@@ -34,6 +34,8 @@ async fn an_item_is_made_listed_changed_and_removed(ground: Ground) {
     assert_eq!(names(store.items(None, None).await.expect("items")), ["Pen", "Cable", "Thing"]);
     assert_eq!(names(store.items(Some("Office"), None).await.expect("items")), ["Pen"]);
     assert_eq!(names(store.items(Some("office"), None).await.expect("items")), [""; 0]);
+    make(&ground, "Ruler", Some(" Office "), 1).await;
+    assert_eq!(names(store.items(Some("Office  "), None).await.expect("items")), ["Pen", "Ruler"]);
     assert_eq!(names(store.items(Some("Office"), Some("x")).await.expect("items")), [""; 0]);
 
     ground.clock.advance(1);
@@ -63,8 +65,8 @@ async fn an_item_is_made_listed_changed_and_removed(ground: Ground) {
     assert_eq!(store.item(pen.item_id).await.expect("item"), None);
     assert!(matches!(store.delete_item(pen.item_id, ground.activity("Delete")).await, Err(Error::NotFound)));
     let next = make(&ground, "Next", None, 0).await;
-    assert!(next.item_id > pen.item_id + 2, "ids are not used twice");
-    assert_eq!(ground.actions().await, ["Create", "Create", "Create", "Update", "Delete", "Create"]);
+    assert!(next.item_id > pen.item_id + 3, "ids are not used twice");
+    assert_eq!(ground.actions().await, ["Create", "Create", "Create", "Create", "Update", "Delete", "Create"]);
 }
 
 async fn search_is_literal_and_blind_to_case_on_both_engines(ground: Ground) {

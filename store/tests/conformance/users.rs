@@ -10,6 +10,7 @@ use crate::harness::Ground;
 crate::on_both_engines!(
     a_user_is_made_read_and_changed,
     a_name_is_taken_in_every_spelling_and_for_ever,
+    of_several_who_want_a_name_at_once_one_gets_it,
     the_last_admin_stays_also_when_two_go_at_once,
     changes_end_sessions_and_spare_the_one_that_made_them,
     a_session_lives_until_it_ends_expires_or_its_user_goes,
@@ -116,6 +117,35 @@ async fn a_name_is_taken_in_every_spelling_and_for_ever(ground: Ground) {
     let activity = ground.activity("Create");
     assert!(matches!(ground.store.create_user(user, move |_| activity).await, Err(Error::Duplicate)));
     assert_eq!(ground.actions().await, ["Create", "Create", "Delete"], "what was refused left nothing");
+}
+
+async fn of_several_who_want_a_name_at_once_one_gets_it(ground: Ground) {
+    let tasks: Vec<_> = (0..12)
+        .map(|_| {
+            let ground = ground.clone();
+            tokio::spawn(async move {
+                let user = NewUser {
+                    username: "Eve".into(),
+                    password_hash: String::new(),
+                    email: None,
+                    full_name: None,
+                    role: Role::Employee,
+                };
+                let activity = ground.activity("Create");
+                ground.store.create_user(user, move |_| activity).await
+            })
+        })
+        .collect();
+    let mut made = 0;
+    for task in tasks {
+        match task.await.expect("task") {
+            Ok(_) => made += 1,
+            Err(Error::Duplicate) => {}
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert_eq!(made, 1);
+    assert_eq!(ground.actions().await, ["Create"]);
 }
 
 async fn the_last_admin_stays_also_when_two_go_at_once(ground: Ground) {

@@ -1,0 +1,188 @@
+//! What the detector asks of the store.
+
+use std::sync::Arc;
+
+use domain::{Alert, Severity, Timestamp};
+
+use crate::alerts::{COLUMNS, Columns, key_digest, stored, write};
+use crate::db::{Tx, in_tx};
+use crate::gaps::{self, NewGap};
+use crate::offsets::{ApplyError, DETECTOR, move_offset};
+use crate::query::{Query, rows_in_db, rows_in_tx, run_in_tx};
+use crate::sql::statements;
+use crate::{Result, Store};
+
+statements! {
+    REVISIONS = "SELECT rule_id, revision FROM rule_revisions";
+    FORGET = "DELETE FROM rule_revisions WHERE rule_id = ?";
+    REMEMBER = "INSERT INTO rule_revisions (rule_id, revision) VALUES (?, ?)";
+    SUPERSEDE = "UPDATE alerts SET state = 'superseded', revision = revision + 1, updated_at = ? \
+                 WHERE state = 'open' AND rule_id = ?";
+    OVERLAPS = "SELECT COUNT(*) FROM alerts WHERE key_digest = ? AND at <= ? AND last_event_at >= ? \
+                AND state NOT IN ('retracted', 'merged')";
+}
+
+/// The present state of an alert that the engine changed.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// As the engine sees it.
+    pub alert: Alert,
+    /// The severity with which its rule opens alerts.
+    pub opened_as: Severity,
+    /// The points with which its rule opens alerts.
+    pub opened_points: i64,
+    /// For how long after a verdict its rule opens no new episode of the same key, in microseconds.
+    pub mute_after_close: i64,
+}
+
+/// What the detector made of a stretch of the log.
+#[derive(Debug, Clone, Default)]
+pub struct DetectionBatch {
+    /// Where its offset stands.
+    pub expected: i64,
+    /// Where it stands afterwards.
+    pub next: i64,
+    /// Changed alerts, each once, in their present state.
+    pub changes: Vec<Change>,
+    /// What a bound of the engine gave up.
+    pub gaps: Vec<NewGap>,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Detected {
+    /// Alerts that were not stored before; signals are counted too.
+    pub new: usize,
+    /// Alerts that were.
+    pub updated: usize,
+    /// Of the new ones: kept out of the queue by an exception or a verdict.
+    pub suppressed: usize,
+}
+
+/// What became of alerts that were found in stored activities.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Alerts that were missing and are stored now.
+    pub new: usize,
+    /// Alerts that were there already, under their own or another id.
+    pub known: usize,
+}
+
+impl Store {
+    /// Stores what the detector found and moves its offset, in one transaction.
+    ///
+    /// # Errors
+    /// [`ApplyError`]; nothing was done.
+    pub async fn apply_detection(&self, batch: DetectionBatch) -> std::result::Result<Detected, ApplyError> {
+        let batch = Arc::new(batch);
+        Ok(self
+            .write(move |tx| {
+                let batch = Arc::clone(&batch);
+                Box::pin(async move {
+                    move_offset(tx, DETECTOR, batch.expected, batch.next).await?;
+                    gaps::record(tx, &batch.gaps).await?;
+                    write::changes(tx, &batch.changes).await
+                })
+            })
+            .await?)
+    }
+
+    /// Stores alerts that were found in stored activities, where they are missing: neither an alert of that id nor one
+    /// of the same rule and key with an overlapping episode is there. Moves no offset.
+    ///
+    /// # Errors
+    /// The database failed; nothing was done.
+    pub async fn store_alerts(&self, found: Vec<Change>) -> Result<Stored> {
+        let found = Arc::new(found);
+        self.write(move |tx| {
+            let found = Arc::clone(&found);
+            Box::pin(async move {
+                let mut missing = Vec::new();
+                for change in found.iter() {
+                    if !is_known(tx, &change.alert).await? {
+                        missing.push(change.clone());
+                    }
+                }
+                let done = Stored { new: missing.len(), known: found.len() - missing.len() };
+                write::changes(tx, &missing).await?;
+                Ok(done)
+            })
+        })
+        .await
+    }
+
+    /// The alerts that the engine may still change after a restart: open ones, and closed ones with an event since a
+    /// moment.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn adoptable_alerts(&self, since: Timestamp) -> Result<Vec<Alert>> {
+        let open = Query::new(COLUMNS).and("a.state = 'open'", []);
+        // What was written before that moment has no event after it; the index is by the time of writing.
+        let closed = Query::new(COLUMNS)
+            .and("a.updated_at >= ?", [since.into()])
+            .and("a.last_event_at >= ? AND a.state = 'closed'", [since.into()]);
+        let mut alerts = Vec::new();
+        for query in [open, closed] {
+            let rows: Vec<Columns> = rows_in_db!(self, query);
+            for row in rows {
+                alerts.push(stored(row)?.alert);
+            }
+        }
+        Ok(alerts)
+    }
+
+    /// Says which revision of each rule the live detector runs from now on. Open alerts of rules that are gone or have
+    /// another revision are closed as superseded; how many.
+    ///
+    /// # Errors
+    /// The database failed; nothing was done.
+    pub async fn supersede_rules(&self, loaded: Vec<(String, String)>) -> Result<u64> {
+        let loaded = Arc::new(loaded);
+        self.write(move |tx| {
+            let loaded = Arc::clone(&loaded);
+            Box::pin(async move { supersede(tx, &loaded).await })
+        })
+        .await
+    }
+}
+
+async fn is_known(tx: &mut Tx, alert: &Alert) -> Result<bool> {
+    let own = Query::new("SELECT COUNT(*) FROM alerts").and("alert_id = ?", [alert.alert_id.into()]);
+    let own: Vec<(i64,)> = rows_in_tx!(tx, own);
+    if own.iter().any(|(n,)| *n > 0) {
+        return Ok(true);
+    }
+    let digest = key_digest(alert).as_bytes().to_vec();
+    let (last, first) = (alert.last_event_at.micros(), alert.at.micros());
+    let (n,): (i64,) =
+        in_tx!(tx, c => sqlx::query_as(OVERLAPS).bind(digest).bind(last).bind(first).fetch_one(c).await?);
+    Ok(n > 0)
+}
+
+async fn supersede(tx: &mut Tx, loaded: &[(String, String)]) -> Result<u64> {
+    let before: Vec<(String, String)> = in_tx!(tx, c => sqlx::query_as(REVISIONS).fetch_all(c).await?);
+    let mut closed = 0;
+    let now = tx.now.micros();
+    for (rule, revision) in &before {
+        if loaded.iter().any(|(id, of)| id == rule && of == revision) {
+            continue;
+        }
+        let open = Query::new(COLUMNS).and("a.state = 'open' AND a.rule_id = ?", [rule.as_str().into()]);
+        let open: Vec<Columns> = rows_in_tx!(tx, open);
+        closed += run_in_tx!(tx, SUPERSEDE, now, rule);
+        for row in open {
+            let mut alert = stored(row)?.alert;
+            alert.state = domain::AlertState::Superseded;
+            alert.revision += 1;
+            write::publish(tx, &alert).await?;
+        }
+        run_in_tx!(tx, FORGET, rule);
+    }
+    for (rule, revision) in loaded {
+        if !before.iter().any(|(id, of)| id == rule && of == revision) {
+            run_in_tx!(tx, REMEMBER, rule, revision);
+        }
+    }
+    Ok(closed)
+}

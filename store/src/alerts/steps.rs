@@ -1,0 +1,110 @@
+//! How an alert came to its present state: opened, escalated, taken back, judged. Risk is a function of these.
+
+use domain::{Severity, Timestamp};
+use uuid::Uuid;
+
+use crate::Result;
+use crate::alerts::{Change, is_void, rank, severity};
+use crate::db::{Tx, in_tx};
+use crate::query::{id, run_in_tx};
+use crate::sql::{id_bytes, statements};
+
+statements! {
+    OF = "SELECT step, kind, at, severity, points, observed, event_id FROM alert_steps WHERE alert_id = ? ORDER BY step";
+    PUT = "INSERT INTO alert_steps (alert_id, step, kind, at, severity, points, observed, event_id) \
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    DROP = "DELETE FROM alert_steps WHERE alert_id = ? AND step = ?";
+}
+
+/// The step by which an alert is taken back; escalations stay far below it, verdicts count on from [`JUDGED`].
+pub(crate) const TAKEN_BACK: i64 = 1_000;
+/// The first verdict's step.
+pub(crate) const JUDGED: i64 = 2_000;
+
+/// One step.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Step {
+    pub(crate) step: i64,
+    pub(crate) kind: String,
+    pub(crate) at: Timestamp,
+    pub(crate) severity: Severity,
+    /// What the alert counts from then on.
+    pub(crate) points: i64,
+    pub(crate) observed: f64,
+    pub(crate) event: Option<Uuid>,
+}
+
+/// The steps that the engine's account of an alert amounts to.
+pub(crate) fn of_change(change: &Change, now: Timestamp) -> Vec<Step> {
+    let alert = &change.alert;
+    // An alert holds its present points; it began with those of its rule, and in between it is worth what its severity
+    // of then is worth.
+    let points = |of: Severity| {
+        if of == alert.severity {
+            alert.risk
+        } else if of == change.opened_as {
+            change.opened_points
+        } else {
+            change.opened_points.max(alert.risk.min(of.points()))
+        }
+    };
+    let mut steps = vec![Step {
+        step: 0,
+        kind: "opened".into(),
+        at: alert.at,
+        severity: change.opened_as,
+        points: points(change.opened_as),
+        observed: alert.threshold,
+        event: Some(alert.crossing_event),
+    }];
+    for (step, escalation) in (1..TAKEN_BACK).zip(&alert.escalations) {
+        steps.push(Step {
+            step,
+            kind: "escalated".into(),
+            at: escalation.at,
+            severity: escalation.severity,
+            points: points(escalation.severity),
+            observed: escalation.observed,
+            event: None,
+        });
+    }
+    if is_void(alert.state) {
+        steps.push(Step {
+            step: TAKEN_BACK,
+            kind: alert.state.as_str().into(),
+            at: now,
+            severity: alert.severity,
+            points: 0,
+            observed: alert.observed,
+            event: None,
+        });
+    }
+    steps
+}
+
+/// The steps as stored.
+pub(crate) async fn stored(tx: &mut Tx, alert: Uuid) -> Result<Vec<Step>> {
+    let rows: Vec<(i64, String, i64, i64, i64, f64, Option<Vec<u8>>)> =
+        in_tx!(tx, c => sqlx::query_as(OF).bind(id_bytes(alert)).fetch_all(c).await?);
+    rows.into_iter()
+        .map(|(step, kind, at, rank, points, observed, event)| {
+            let event = event.as_deref().map(id).transpose()?;
+            Ok(Step { step, kind, at: Timestamp::from_micros(at), severity: severity(rank), points, observed, event })
+        })
+        .collect()
+}
+
+/// Writes a step in place of the one of that number.
+pub(crate) async fn put(tx: &mut Tx, alert: Uuid, step: &Step) -> Result<()> {
+    remove(tx, alert, step.step).await?;
+    let Step { step, kind, at, severity, points, observed, event } = step;
+    let event = event.map(id_bytes);
+    run_in_tx!(tx, PUT, id_bytes(alert), *step, kind, at.micros(), rank(*severity), *points, *observed, event);
+    Ok(())
+}
+
+/// Removes a step.
+pub(crate) async fn remove(tx: &mut Tx, alert: Uuid, step: i64) -> Result<()> {
+    run_in_tx!(tx, DROP, id_bytes(alert), step);
+    Ok(())
+}

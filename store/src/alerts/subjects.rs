@@ -1,0 +1,133 @@
+//! Whom an alert counts for.
+//!
+//! An alert with a user counts for that user; one of a session for the user of the event that crossed. One of a source
+//! address counts for a user only if one of its events is that user's successful log-in: being guessed at is no
+//! sign against the one who is guessed at. The events are looked up where they are, in the journal or in
+//! `user_logs`: the detector has read them, so they are in one of the two.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
+
+use domain::{Activity, Alert, Outcome, username_key};
+use uuid::Uuid;
+
+use crate::Result;
+use crate::db::{Tx, in_tx};
+use crate::query::{clipped, id};
+use crate::sql::{Repeated, chunks, id_bytes, statements};
+
+statements! {
+    OF = "SELECT user_key, username, user_id, session_id FROM alert_subjects WHERE alert_id = ?";
+    ADD = "INSERT INTO alert_subjects (alert_id, user_key, username, user_id, session_id) VALUES (?, ?, ?, ?, ?)";
+    CLEAR = "DELETE FROM alert_subjects WHERE alert_id = ?";
+    KNOWN = "SELECT user_id, username FROM users WHERE username_key = ?";
+}
+
+static IN_JOURNAL: LazyLock<Repeated> =
+    LazyLock::new(|| Repeated::new("SELECT event_id, payload FROM journal WHERE event_id IN (", "?", ")"));
+static IN_LOGS: LazyLock<Repeated> =
+    LazyLock::new(|| Repeated::new("SELECT event_id, payload FROM user_logs WHERE event_id IN (", "?", ")"));
+
+/// A user for whom an alert counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Subject {
+    pub(crate) username: String,
+    pub(crate) user_id: Option<i64>,
+    pub(crate) session_id: Option<String>,
+}
+
+/// Subjects by canonical name, in name order: locks are taken in it.
+pub(crate) type Subjects = BTreeMap<String, Subject>;
+
+/// The activities of these ids that are in the journal or stored.
+pub(crate) async fn activities(tx: &mut Tx, ids: &[Uuid]) -> Result<HashMap<Uuid, Activity>> {
+    let mut found = HashMap::new();
+    for piece in chunks(ids) {
+        // The journal first: what ingest moves meanwhile is then found in the logs.
+        for texts in [&IN_JOURNAL, &IN_LOGS] {
+            let rows: Vec<(Vec<u8>, String)> = in_tx!(tx, c => {
+                let query = sqlx::query_as(texts.of(piece.len()));
+                piece.iter().fold(query, |query, id| query.bind(id_bytes(*id))).fetch_all(c).await?
+            });
+            for (event, payload) in rows {
+                if let Ok(activity) = Activity::from_json(&payload) {
+                    found.insert(id(&event)?, activity);
+                }
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Which events have to be known to say whom an alert counts for.
+pub(crate) fn evidence(alert: &Alert) -> Vec<Uuid> {
+    let mut ids = vec![alert.crossing_event];
+    if alert.user.is_none() && alert.ip.is_some() {
+        ids.extend(alert.event_ids.iter().filter(|id| **id != alert.crossing_event));
+    }
+    ids
+}
+
+/// Whom an alert counts for, by its events.
+pub(crate) async fn resolve(tx: &mut Tx, alert: &Alert, events: &HashMap<Uuid, Activity>) -> Result<Subjects> {
+    let crossing = events.get(&alert.crossing_event);
+    let mut subjects = Subjects::new();
+    if let Some(user) = &alert.user {
+        let key = clipped(&username_key(user), 255);
+        let same = |activity: &&Activity| activity.user.as_deref().is_some_and(|user| username_key(user) == key);
+        let subject = match crossing.filter(same) {
+            Some(activity) => of_activity(activity),
+            None => Subject { username: clipped(user, 255), user_id: None, session_id: alert.session.clone() },
+        };
+        subjects.insert(key, subject);
+    } else if alert.ip.is_some() {
+        for event in &alert.event_ids {
+            let Some(activity) = events.get(event) else { continue };
+            if activity.action == "Login" && activity.outcome == Outcome::Success {
+                add(&mut subjects, activity);
+            }
+        }
+    } else if let Some(activity) = crossing.filter(|_| alert.session.is_some()) {
+        add(&mut subjects, activity);
+    }
+    for (key, subject) in &mut subjects {
+        if subject.user_id.is_none() {
+            let known: Option<(i64, String)> =
+                in_tx!(tx, c => sqlx::query_as(KNOWN).bind(key).fetch_optional(c).await?);
+            subject.user_id = known.map(|(user_id, _)| user_id);
+        }
+    }
+    Ok(subjects)
+}
+
+fn of_activity(activity: &Activity) -> Subject {
+    Subject {
+        username: activity.user.as_deref().map(|user| clipped(user, 255)).unwrap_or_default(),
+        user_id: activity.user_id,
+        session_id: activity.session_id.as_deref().map(|session| clipped(session, 255)),
+    }
+}
+
+fn add(subjects: &mut Subjects, activity: &Activity) {
+    if let Some(user) = &activity.user {
+        subjects.entry(clipped(&username_key(user), 255)).or_insert_with(|| of_activity(activity));
+    }
+}
+
+/// The subjects as stored.
+pub(crate) async fn stored(tx: &mut Tx, alert: Uuid) -> Result<Subjects> {
+    let rows: Vec<(String, String, Option<i64>, Option<String>)> =
+        in_tx!(tx, c => sqlx::query_as(OF).bind(id_bytes(alert)).fetch_all(c).await?);
+    let subject = |(key, username, user_id, session_id)| (key, Subject { username, user_id, session_id });
+    Ok(rows.into_iter().map(subject).collect())
+}
+
+/// Replaces the stored subjects.
+pub(crate) async fn replace(tx: &mut Tx, alert: Uuid, subjects: &Subjects) -> Result<()> {
+    crate::query::run_in_tx!(tx, CLEAR, id_bytes(alert));
+    for (key, subject) in subjects {
+        let Subject { username, user_id, session_id } = subject;
+        crate::query::run_in_tx!(tx, ADD, id_bytes(alert), key, username, *user_id, session_id);
+    }
+    Ok(())
+}

@@ -1,0 +1,249 @@
+//! From changed alerts to everything that follows from them, in one transaction.
+
+use std::collections::{BTreeMap, HashMap};
+
+use domain::{Activity, Alert, Severity, Timestamp};
+use uuid::Uuid;
+
+use crate::alerts::subjects::{self, Subjects};
+use crate::alerts::{COLUMNS, Change, Columns, Detected, flags, is_void, key_digest, rank, steps, stored};
+use crate::db::Tx;
+use crate::exceptions::{self, Standing};
+use crate::query::{Query, clipped, rows_in_tx, run_in_tx};
+use crate::scores;
+use crate::sql::{chunks, id_bytes, statements};
+use crate::{Error, Result};
+
+statements! {
+    INSERT = "INSERT INTO alerts (alert_id, key_digest, at, rule_id, family, severity, risk, user_key, ip, \
+              first_event_at, last_event_at, state, revision, found_by, crossing_event, suppressed, exception_id, \
+              status, updated_at, document) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    UPDATE = "UPDATE alerts SET at = ?, severity = ?, risk = ?, first_event_at = ?, last_event_at = ?, state = ?, \
+              revision = ?, crossing_event = ?, updated_at = ?, document = ? WHERE alert_id = ?";
+}
+
+/// The status of an alert that nobody has looked at.
+const UNTOUCHED: &str = "open";
+
+/// From which moment on a user's scores have to be computed anew.
+pub(crate) type Stale = BTreeMap<String, (subjects::Subject, Timestamp)>;
+
+/// A change with what is known of it before anything is written.
+struct Plan {
+    /// What is stored of it.
+    before: Option<Alert>,
+    /// What will be stored.
+    after: Alert,
+    exception: Option<i64>,
+    old_subjects: Subjects,
+    subjects: Subjects,
+    added: Vec<steps::Step>,
+    removed: Vec<steps::Step>,
+}
+
+/// Writes changed alerts with their steps, subjects, flags, scores and risk, and publishes them.
+pub(crate) async fn changes(tx: &mut Tx, changes: &[Change]) -> Result<Detected> {
+    let mut done = Detected::default();
+    if changes.is_empty() {
+        return Ok(done);
+    }
+    let before = load(tx, changes).await?;
+    let events = evidence(tx, changes, &before).await?;
+    let mut standing = Standing::default();
+    let mut plans = Vec::with_capacity(changes.len());
+    let mut stale = Stale::new();
+    for change in changes {
+        let plan = plan(tx, change, before.get(&change.alert.alert_id), &events, &mut standing).await?;
+        mark(&plan, &mut stale);
+        plans.push(plan);
+    }
+    // The users' rows before anything of theirs is written, in the order of names.
+    scores::lock(tx, &stale).await?;
+    for plan in &plans {
+        match plan.before {
+            Some(_) => done.updated += 1,
+            None => {
+                done.new += 1;
+                done.suppressed += usize::from(plan.after.suppressed);
+            }
+        }
+        write(tx, plan, &events).await?;
+    }
+    for (user, (subject, from)) in &stale {
+        scores::recompute(tx, user, subject, *from).await?;
+    }
+    for plan in &plans {
+        publish(tx, &plan.after).await?;
+    }
+    Ok(done)
+}
+
+/// The alerts as stored.
+async fn load(tx: &mut Tx, changes: &[Change]) -> Result<HashMap<Uuid, crate::AlertRow>> {
+    let ids: Vec<Uuid> = changes.iter().map(|change| change.alert.alert_id).collect();
+    let mut before = HashMap::new();
+    for piece in chunks(&ids) {
+        let rows: Vec<Columns> = rows_in_tx!(tx, Query::new(COLUMNS).and_ids("a.alert_id IN (", piece));
+        for row in rows {
+            let row = stored(row)?;
+            before.insert(row.alert.alert_id, row);
+        }
+    }
+    Ok(before)
+}
+
+/// The events that say whom the alerts count for: of those that are new or whose evidence has changed.
+async fn evidence(
+    tx: &mut Tx,
+    changes: &[Change],
+    before: &HashMap<Uuid, crate::AlertRow>,
+) -> Result<HashMap<Uuid, Activity>> {
+    let moved = |change: &&Change| {
+        before.get(&change.alert.alert_id).is_none_or(|row| has_other_evidence(&row.alert, &change.alert))
+    };
+    let mut ids: Vec<Uuid> =
+        changes.iter().filter(moved).flat_map(|change| subjects::evidence(&change.alert)).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    subjects::activities(tx, &ids).await
+}
+
+fn has_other_evidence(before: &Alert, after: &Alert) -> bool {
+    before.crossing_event != after.crossing_event
+        || before.event_ids != after.event_ids
+        || (rank(before.severity) == 0) != (rank(after.severity) == 0)
+}
+
+async fn plan(
+    tx: &mut Tx,
+    change: &Change,
+    before: Option<&crate::AlertRow>,
+    events: &HashMap<Uuid, Activity>,
+    standing: &mut Standing,
+) -> Result<Plan> {
+    let mut after = change.alert.clone();
+    let exception;
+    match before {
+        Some(row) => {
+            // What people said stands, and so does whether it is shown; each write is a revision.
+            after.revision = row.alert.revision + 1;
+            after.status.clone_from(&row.alert.status);
+            after.verdict.clone_from(&row.alert.verdict);
+            after.suppressed = row.alert.suppressed;
+            exception = row.exception_id;
+        }
+        None => {
+            after.revision = after.revision.max(1);
+            after.status = UNTOUCHED.to_owned();
+            after.verdict = None;
+            exception = standing.covering(tx, &after).await?;
+            after.suppressed = exception.is_some() || exceptions::is_muted(tx, change).await?;
+        }
+    }
+    let old_subjects = match before {
+        Some(row) => subjects::stored(tx, row.alert.alert_id).await?,
+        None => Subjects::new(),
+    };
+    let same = before.is_some_and(|row| !has_other_evidence(&row.alert, &after));
+    let subjects = if same { old_subjects.clone() } else { subjects::resolve(tx, &after, events).await? };
+    let wanted = steps::of_change(change, tx.now);
+    let had = match before {
+        Some(row) => steps::stored(tx, row.alert.alert_id).await?,
+        None => Vec::new(),
+    };
+    let old = |step: &steps::Step| had.iter().find(|other| other.step == step.step);
+    // Taken back once is taken back at that time.
+    let unchanged = |step: &steps::Step| match old(step) {
+        Some(other) => other == step || (step.step == steps::TAKEN_BACK && other.kind == step.kind),
+        None => false,
+    };
+    let added = wanted.iter().filter(|step| !unchanged(step)).cloned().collect();
+    let gone = |step: &&steps::Step| {
+        step.step < steps::JUDGED
+            && wanted.iter().find(|other| other.step == step.step).is_none_or(|other| !unchanged(other))
+    };
+    let removed = had.iter().filter(gone).cloned().collect();
+    let before = before.map(|row| row.alert.clone());
+    Ok(Plan { before, after, exception, old_subjects, subjects, added, removed })
+}
+
+/// Whose scores change, and from when on.
+fn mark(plan: &Plan, stale: &mut Stale) {
+    let mut from = plan.added.iter().chain(&plan.removed).map(|step| step.at).min();
+    if plan.old_subjects != plan.subjects {
+        from = Some(from.map_or(plan.after.at, |at| at.min(plan.after.at)));
+    }
+    // A suppressed alert has no part in anybody's score.
+    let Some(from) = from.filter(|_| !plan.after.suppressed) else { return };
+    for (user, subject) in plan.old_subjects.iter().chain(&plan.subjects) {
+        let entry = stale.entry(user.clone()).or_insert_with(|| (subject.clone(), from));
+        entry.1 = entry.1.min(from);
+    }
+}
+
+async fn write(tx: &mut Tx, plan: &Plan, events: &HashMap<Uuid, Activity>) -> Result<()> {
+    let alert = &plan.after;
+    let (of, now) = (id_bytes(alert.alert_id), tx.now.micros());
+    let document = serde_json::to_string(alert).map_err(|error| Error::Fault(Box::new(error)))?;
+    let (first, last, at) = (alert.first_event_at.micros(), alert.last_event_at.micros(), alert.at.micros());
+    let crossing = id_bytes(alert.crossing_event);
+    if plan.before.is_some() {
+        let state = alert.state.as_str();
+        let (severity, risk, revision) = (rank(alert.severity), alert.risk, alert.revision);
+        run_in_tx!(tx, UPDATE, at, severity, risk, first, last, state, revision, crossing, now, &document, of);
+    } else {
+        let user = alert.user.as_deref().map(|user| clipped(&domain::username_key(user), 255));
+        run_in_tx!(
+            tx,
+            INSERT,
+            of,
+            key_digest(alert).as_bytes().to_vec(),
+            at,
+            clipped(&alert.rule_id, 255),
+            clipped(&alert.family, 255),
+            rank(alert.severity),
+            alert.risk,
+            user,
+            alert.ip.as_deref().map(|ip| clipped(ip, 64)),
+            first,
+            last,
+            alert.state.as_str(),
+            alert.revision,
+            clipped(&alert.found_by, 64),
+            crossing,
+            i64::from(alert.suppressed),
+            plan.exception,
+            UNTOUCHED,
+            now,
+            &document,
+        );
+    }
+    if plan.before.is_none() || plan.subjects != plan.old_subjects {
+        subjects::replace(tx, alert.alert_id, &plan.subjects).await?;
+    }
+    for step in &plan.removed {
+        steps::remove(tx, alert.alert_id, step.step).await?;
+    }
+    for step in &plan.added {
+        steps::put(tx, alert.alert_id, step).await?;
+    }
+    let moved = plan.before.as_ref().is_none_or(|before| {
+        has_other_evidence(before, alert)
+            || before.severity != alert.severity
+            || before.at != alert.at
+            || is_void(before.state) != is_void(alert.state)
+    });
+    if moved {
+        flags::write(tx, alert, &plan.subjects, events).await?;
+    }
+    Ok(())
+}
+
+/// Appends the present state of an alert to the log, for whoever follows it. Signals are for risk only.
+pub(crate) async fn publish(tx: &mut Tx, alert: &Alert) -> Result<()> {
+    if alert.severity == Severity::Informational {
+        return Ok(());
+    }
+    let document = serde_json::to_string(alert).map_err(|error| Error::Fault(Box::new(error)))?;
+    tx.append_alert(document).await
+}

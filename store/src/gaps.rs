@@ -1,0 +1,79 @@
+//! Where detection saw less than all.
+
+use domain::Timestamp;
+
+use crate::db::Tx;
+use crate::query::{Query, clipped, rows_in_db, run_in_tx};
+use crate::sql::statements;
+use crate::{Result, Store};
+
+statements! {
+    INSERT = "INSERT INTO coverage_gaps (rule_id, key_text, from_at, to_at, lost, reason, recorded_at) \
+              VALUES (?, ?, ?, ?, ?, ?, ?)";
+}
+
+/// What a bound gave up, to be recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewGap {
+    /// The rule; empty where it concerns all.
+    pub rule_id: String,
+    /// The key, as text.
+    pub key: String,
+    /// From when events are missing.
+    pub from: Timestamp,
+    /// Until when.
+    pub to: Timestamp,
+    /// How many.
+    pub lost: i64,
+    /// Why, in a sentence.
+    pub reason: String,
+}
+
+/// What a bound gave up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GapRow {
+    /// Id of the row.
+    pub gap_id: i64,
+    /// What it was.
+    pub gap: NewGap,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+}
+
+/// Records gaps, in the transaction of the offset that passes them.
+pub(crate) async fn record(tx: &mut Tx, gaps: &[NewGap]) -> Result<()> {
+    let now = tx.now.micros();
+    for gap in gaps {
+        let (from, to) = (gap.from.micros(), gap.to.micros());
+        let (rule, key) = (clipped(&gap.rule_id, 255), clipped(&gap.key, 4_000));
+        run_in_tx!(tx, INSERT, &rule, &key, from, to, gap.lost, &gap.reason, now);
+    }
+    Ok(())
+}
+
+impl Store {
+    /// Gaps recorded since a moment, newest first.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn coverage_gaps(&self, since: Timestamp, limit: i64) -> Result<Vec<GapRow>> {
+        let head = "SELECT gap_id, rule_id, key_text, from_at, to_at, lost, reason, recorded_at FROM coverage_gaps";
+        let query = Query::new(head)
+            .and("recorded_at >= ?", [since.into()])
+            .then(" ORDER BY recorded_at DESC, gap_id DESC LIMIT ?", [limit.into()]);
+        let rows: Vec<(i64, String, String, i64, i64, i64, String, i64)> = rows_in_db!(self, query);
+        let rows = rows.into_iter().map(|(gap_id, rule_id, key, from, to, lost, reason, recorded_at)| GapRow {
+            gap_id,
+            gap: NewGap {
+                rule_id,
+                key,
+                from: Timestamp::from_micros(from),
+                to: Timestamp::from_micros(to),
+                lost,
+                reason,
+            },
+            recorded_at: Timestamp::from_micros(recorded_at),
+        });
+        Ok(rows.collect())
+    }
+}

@@ -1,0 +1,153 @@
+//! Storing what the log holds: each activity once, its session and its counts with it, and what cannot be read.
+//!
+//! | file | what |
+//! |---|---|
+//! | `mod` | [`Store::apply_ingest`]: one batch, one transaction |
+//! | `row` | the columns of `user_logs`, and the insert of many |
+//! | `tally` | sessions and counts, summed up over the batch before they are written |
+
+mod row;
+mod tally;
+
+use std::collections::HashSet;
+use std::sync::{Arc, LazyLock};
+
+use domain::Activity;
+use uuid::Uuid;
+
+use crate::db::{Tx, in_tx};
+use crate::offsets::{INGEST, move_offset};
+use crate::query::{id, run_in_tx};
+use crate::sql::{Repeated, chunks, id_bytes, statements};
+use crate::{ApplyError, Result, Store};
+
+use tally::Tally;
+
+statements! {
+    DEAD = "INSERT INTO dead_letters (topic, part, record_offset, reason, payload, at) VALUES (?, ?, ?, ?, ?, ?)";
+}
+
+static STORED: LazyLock<Repeated> =
+    LazyLock::new(|| Repeated::new("SELECT event_id FROM user_logs WHERE event_id IN (", "?", ")"));
+
+/// One record of the log.
+#[derive(Debug, Clone)]
+pub enum IngestRecord {
+    /// An activity.
+    Activity {
+        /// Its position.
+        seq: i64,
+        /// What it says.
+        activity: Box<Activity>,
+        /// The text it was read from, kept as it is.
+        payload: String,
+    },
+    /// Something that is none.
+    Bad {
+        /// Its position.
+        seq: i64,
+        /// The text.
+        payload: String,
+        /// Why, in a sentence.
+        reason: String,
+    },
+}
+
+impl IngestRecord {
+    /// Position in the log.
+    #[must_use]
+    pub fn seq(&self) -> i64 {
+        match self {
+            Self::Activity { seq, .. } | Self::Bad { seq, .. } => *seq,
+        }
+    }
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ingested {
+    /// Activities that are stored now and were not before.
+    pub stored: usize,
+    /// Activities that were stored already.
+    pub known: usize,
+    /// Records that went to the dead letters.
+    pub dead: usize,
+    /// Of those stored: later than the lateness allows.
+    pub late: usize,
+}
+
+impl Store {
+    /// Stores a batch and moves ingest's offset from `expected` to `next`, in one transaction. Activities that are
+    /// stored already change nothing.
+    ///
+    /// # Errors
+    /// [`ApplyError`]; nothing was done.
+    pub async fn apply_ingest(
+        &self,
+        expected: i64,
+        next: i64,
+        records: Arc<[IngestRecord]>,
+    ) -> std::result::Result<Ingested, ApplyError> {
+        Ok(self
+            .write(move |tx| {
+                let records = Arc::clone(&records);
+                Box::pin(async move {
+                    move_offset(tx, INGEST, expected, next).await?;
+                    store(tx, &records).await
+                })
+            })
+            .await?)
+    }
+}
+
+async fn store(tx: &mut Tx, records: &[IngestRecord]) -> Result<Ingested> {
+    let mut done = Ingested::default();
+    let mut activities: Vec<(i64, &Activity, &str)> = Vec::with_capacity(records.len());
+    for record in records {
+        match record {
+            IngestRecord::Activity { seq, activity, payload } => activities.push((*seq, activity, payload)),
+            IngestRecord::Bad { seq, payload, reason } => {
+                let now = tx.now.micros();
+                run_in_tx!(tx, DEAD, domain::Topic::Activity.as_str(), 0, seq, reason, payload, now);
+                done.dead += 1;
+            }
+        }
+    }
+    // In the order of ids, of several with one id the first: two who insert the same ones do not wait for each other
+    // in a circle.
+    activities.sort_by_key(|(seq, activity, _)| (activity.event_id, *seq));
+    let given = activities.len();
+    activities.dedup_by_key(|(_, activity, _)| activity.event_id);
+    let stored = stored(tx, &activities).await?;
+    if !stored.is_empty() {
+        activities.retain(|(_, activity, _)| !stored.contains(&activity.event_id));
+    }
+    row::insert(tx, &activities).await?;
+    let mut tally = Tally::default();
+    for (_, activity, _) in &activities {
+        tally.add(activity);
+    }
+    tally.write(tx).await?;
+    done.stored = activities.len();
+    done.known = given - activities.len();
+    done.late = activities.iter().filter(|(_, activity, _)| activity.late).count();
+    Ok(done)
+}
+
+/// Which of the activities are stored.
+async fn stored(tx: &mut Tx, activities: &[(i64, &Activity, &str)]) -> Result<HashSet<Uuid>> {
+    let mut found = HashSet::new();
+    for piece in chunks(activities) {
+        let rows: Vec<(Vec<u8>,)> = in_tx!(tx, c => {
+            let mut query = sqlx::query_as(STORED.of(piece.len()));
+            for (_, activity, _) in piece {
+                query = query.bind(id_bytes(activity.event_id));
+            }
+            query.fetch_all(c).await?
+        });
+        for (bytes,) in rows {
+            found.insert(id(&bytes)?);
+        }
+    }
+    Ok(found)
+}

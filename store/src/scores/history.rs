@@ -1,0 +1,124 @@
+//! A user's history of alerts as contributions to the risk.
+
+use std::collections::HashMap;
+
+use domain::Timestamp;
+use domain::risk::{Contribution, HALF_LIFE, Risk, risk};
+use uuid::Uuid;
+
+use crate::Result;
+use crate::query::{Query, id};
+use crate::scores::Evidence;
+
+/// How far back steps weigh anything: after 16 half-lives 99 points are less than a hundredth of one.
+pub(crate) const REACH: i64 = 16 * HALF_LIFE;
+
+/// One step of one alert of the user.
+#[derive(Debug, Clone)]
+pub(crate) struct Event {
+    pub(crate) alert: Uuid,
+    pub(crate) step: i64,
+    pub(crate) at: Timestamp,
+    /// 0: a signal.
+    pub(crate) severity: i64,
+    pub(crate) points: i64,
+    family: String,
+    span: (Timestamp, Timestamp),
+    pub(crate) session_id: Option<String>,
+}
+
+/// A row of [`query`].
+pub(crate) type Columns = (Vec<u8>, i64, i64, i64, i64, String, i64, i64, Option<String>);
+
+/// The steps that count for a user, from `from − REACH` on.
+pub(crate) fn query(user_key: &str, from: Timestamp) -> Query {
+    let head = "SELECT s.alert_id, s.step, s.at, s.severity, s.points, a.family, a.first_event_at, a.last_event_at, \
+        u.session_id FROM alert_subjects u JOIN alerts a ON a.alert_id = u.alert_id \
+        JOIN alert_steps s ON s.alert_id = u.alert_id";
+    Query::new(head)
+        .and("u.user_key = ?", [user_key.into()])
+        .and("a.suppressed = 0", [])
+        .and("s.at >= ?", [from.plus(-REACH).into()])
+}
+
+/// The steps in their order: time, alert, step.
+pub(crate) fn events(rows: Vec<Columns>) -> Result<Vec<Event>> {
+    let read = |(alert, step, at, severity, points, family, first, last, session_id): Columns| {
+        Ok(Event {
+            alert: id(&alert)?,
+            step,
+            at: Timestamp::from_micros(at),
+            severity,
+            points,
+            family,
+            span: (Timestamp::from_micros(first), Timestamp::from_micros(last)),
+            session_id,
+        })
+    };
+    let mut events = rows.into_iter().map(read).collect::<Result<Vec<Event>>>()?;
+    events.sort_by_key(|event| (event.at, event.alert, event.step));
+    Ok(events)
+}
+
+/// What is known of a user's alerts, step by step.
+#[derive(Debug, Default)]
+pub(crate) struct Known<'a>(HashMap<Uuid, &'a Event>);
+
+impl<'a> Known<'a> {
+    /// One more step. A step with no points (taken back, judged harmless) takes the alert out.
+    pub(crate) fn add(&mut self, event: &'a Event) {
+        self.0.insert(event.alert, event);
+    }
+
+    /// The risk at a time, with what each alert has to do with it.
+    pub(crate) fn risk(&self, as_of: Timestamp) -> (Risk, Vec<Evidence>) {
+        let counting = self.0.values().filter(|event| event.points > 0);
+        let contributions: Vec<Contribution> = counting
+            .map(|event| Contribution {
+                alert: event.alert,
+                points: event.points,
+                at: event.at,
+                family: event.family.clone(),
+                // What came later was not known then.
+                span: (event.span.0.min(as_of), event.span.1.min(as_of)),
+            })
+            .collect();
+        let whole = risk(&contributions, as_of);
+        let evidence = whole.shares.iter().map(|share| Evidence {
+            alert: share.alert,
+            points: self.0.get(&share.alert).map_or(0, |event| event.points),
+            weight: (share.weight * 100.0).round() / 100.0,
+            added: share.added,
+        });
+        let evidence = evidence.filter(|part| part.added != 0.0).collect();
+        (whole, evidence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(alert: u128, step: i64, minute: i64, points: i64) -> Event {
+        let at = Timestamp::from_micros(minute * domain::MINUTE);
+        let alert = Uuid::from_u128(alert);
+        Event { alert, step, at, severity: 2, points, family: alert.to_string(), span: (at, at), session_id: None }
+    }
+
+    #[test]
+    fn an_alert_counts_as_its_last_step_says_and_not_at_all_once_it_is_taken_back() {
+        let (opened, raised, back) = (event(1, 0, 0, 21), event(1, 1, 1, 47), event(1, 1_000, 2, 0));
+        let other = event(2, 0, 0, 47);
+        let mut known = Known::default();
+        known.add(&opened);
+        assert!((known.risk(opened.at).0.score - 21.0).abs() < 0.01);
+        known.add(&raised);
+        known.add(&other);
+        let (both, evidence) = known.risk(raised.at);
+        assert!((both.score - 57.7).abs() < 0.1, "{both:?}");
+        assert_eq!(evidence.len(), 2);
+        known.add(&back);
+        let (left, evidence) = known.risk(back.at);
+        assert!((left.score - 47.0).abs() < 0.1 && evidence.len() == 1, "{left:?}");
+    }
+}
