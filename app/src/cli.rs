@@ -89,6 +89,16 @@ pub enum Command {
     /// The effective configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Copy the embedded database to a new file, also beside a live server
+    Backup {
+        /// The copy; must not exist
+        file: PathBuf,
+    },
+    /// Completions for a shell, to be sourced or put where it looks for them
+    Completions {
+        /// bash, elvish, fish, powershell or zsh
+        shell: clap_complete::Shell,
+    },
     /// Measure this build on this machine: load, latency, log-ins, engine
     Bench(Bench),
 }

@@ -232,3 +232,27 @@ fn a_command_without_a_database_says_what_to_do_or_makes_one() {
     assert!(text(&output(folder.path(), &["key", "list"]).stdout).contains("first"));
     assert!(output(folder.path(), &["migrate"]).status.success());
 }
+
+#[test]
+fn a_copy_of_a_live_database_is_a_database() {
+    let folder = folder();
+    let server = Server::start(folder.path(), &[("ADMIN_PASSWORD", "correct horse battery")]);
+    fs::create_dir(folder.path().join("copy")).expect("a folder");
+    assert!(output(folder.path(), &["backup", "copy/analytics.db"]).status.success());
+    assert_eq!(output(folder.path(), &["backup", "copy/analytics.db"]).status.code(), Some(2), "it exists");
+    let mode = fs::metadata(folder.path().join("copy/analytics.db")).expect("there").permissions().mode();
+    assert_eq!(mode & 0o077, 0, "it holds password hashes");
+    drop(server);
+    let server = Server::start(folder.path(), &[("DATA_DIR", "copy")]);
+    assert_eq!(server.log_in("admin", "correct horse battery").0, 200);
+}
+
+#[test]
+fn completions_need_nothing() {
+    let folder = folder();
+    fs::write(folder.path().join(".env"), "not a setting").expect("written");
+    for shell in ["bash", "zsh", "fish"] {
+        let script = output(folder.path(), &["completions", shell]);
+        assert!(script.status.success() && text(&script.stdout).contains("reset-password"), "{shell}");
+    }
+}

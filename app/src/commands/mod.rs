@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod backtest;
+mod backup;
 pub(crate) mod bench;
 pub(crate) mod config;
 mod context;
@@ -12,8 +13,10 @@ pub(crate) mod role;
 pub(crate) mod rules;
 pub(crate) mod serve;
 
+use std::io::{self, Write};
 use std::sync::Arc;
 
+use clap::CommandFactory;
 use domain::{Activity, LogType, SystemClock};
 
 use crate::cli::{Cli, Command};
@@ -21,12 +24,16 @@ use crate::config::Config;
 use crate::config::layers::{Layers, Surroundings};
 use crate::failure::{Failure, Outcome};
 use crate::logging;
+use crate::output;
 pub(crate) use context::Context;
 
 /// Reads the configuration, starts the log and the async runtime, and runs the command.
 pub(crate) fn dispatch(cli: Cli) -> Outcome {
-    let layers = Layers::collect(&cli.settings, &Surroundings::of_this_process()?)?;
     let command = cli.command.unwrap_or(Command::Serve);
+    if let Command::Completions { shell } = &command {
+        return completions(*shell);
+    }
+    let layers = Layers::collect(&cli.settings, &Surroundings::of_this_process()?)?;
     if let Command::Config(args) = &command {
         // Works on what was given, valid or not.
         return config::run(args, &layers);
@@ -50,13 +57,20 @@ pub(crate) fn dispatch(cli: Cli) -> Outcome {
             Command::Rules(args) => rules::run(args, &context).await,
             Command::Key(args) => key::run(args, &context).await,
             Command::Admin(args) => admin::run(args, &context).await,
+            Command::Backup { file } => backup::run(&file, &context).await,
             Command::Bench(args) => bench::run(args, &context).await,
-            Command::Config(_) => Ok(()),
+            Command::Config(_) | Command::Completions { .. } => Ok(()),
         }
     });
     // Nothing that matters is left by now; a blocking call that hangs must not keep the process.
     runtime.shutdown_background();
     outcome
+}
+
+fn completions(shell: clap_complete::Shell) -> Outcome {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "security-analytics", &mut script);
+    output::wrote(io::stdout().lock().write_all(&script))
 }
 
 /// An activity of whoever may run commands on this machine: nobody that the `users` table knows.
