@@ -149,7 +149,7 @@ impl Store {
         let mut known = Known::default();
         steps.iter().for_each(|step| known.add(step));
         let (risk, evidence) = known.risk(as_of);
-        let alerts = found(self, evidence.iter().map(|part| part.alert)).await?;
+        let alerts = found(self, evidence.iter().map(|part| part.alert).collect()).await?;
         let findings = findings(&evidence, &alerts);
         Ok(UserRisk { user_key: user_key.to_owned(), score: risk.score, as_of, findings })
     }
@@ -172,7 +172,7 @@ pub(crate) async fn rows(store: &Store, query: Query) -> Result<Vec<ScoreRow>> {
         read.push((id(&row.1)?, evidence, row));
     }
     let ids = read.iter().flat_map(|(alert, evidence, _)| evidence.iter().map(|part| part.alert).chain([*alert]));
-    let alerts = found(store, ids).await?;
+    let alerts = found(store, ids.collect()).await?;
     Ok(read.into_iter().map(|(alert, evidence, row)| score(alert, &evidence, row, &alerts)).collect())
 }
 
@@ -200,8 +200,7 @@ fn score(alert_id: Uuid, evidence: &[Evidence], row: Columns, alerts: &HashMap<U
 }
 
 /// The alerts behind findings.
-pub(crate) async fn found(store: &Store, ids: impl Iterator<Item = Uuid>) -> Result<HashMap<Uuid, Found>> {
-    let mut ids: Vec<Uuid> = ids.collect();
+pub(crate) async fn found(store: &Store, mut ids: Vec<Uuid>) -> Result<HashMap<Uuid, Found>> {
     ids.sort_unstable();
     ids.dedup();
     let mut alerts = HashMap::with_capacity(ids.len());
