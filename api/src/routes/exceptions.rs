@@ -43,13 +43,14 @@ struct View {
 
 impl From<ExceptionRow> for View {
     fn from(row: ExceptionRow) -> Self {
+        let NewException { rule_id, key, until, reason, by_user } = row.exception;
         Self {
             exception_id: row.exception_id,
-            rule_id: row.rule_id,
-            key: row.key,
-            until: row.until,
-            reason: row.reason,
-            created_by: row.by_user,
+            rule_id,
+            key,
+            until,
+            reason,
+            created_by: by_user,
             created_at: row.created_at,
             suppressed: row.suppressed,
         }
@@ -132,9 +133,9 @@ async fn create(
     let journal = move |row: &ExceptionRow| {
         let resource = format!("exceptions/{}", row.exception_id);
         let mut activity = caller.activity("Admin", &resource, LogType::System);
-        activity.detail =
-            Some(format!("Made an exception of rule {} until {}: {}", row.rule_id, row.until, row.reason));
-        activity.attributes.insert("rule_id".into(), row.rule_id.clone().into());
+        let NewException { rule_id, until, reason, .. } = &row.exception;
+        activity.detail = Some(format!("Made an exception of rule {rule_id} until {until}: {reason}"));
+        activity.attributes.insert("rule_id".into(), rule_id.clone().into());
         activity
     };
     let row = app.store.create_exception(new, journal).await?;

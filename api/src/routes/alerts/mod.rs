@@ -126,10 +126,10 @@ async fn list(
         status: query.status,
         severity: query.severity,
         user: query.user,
-        rule: query.rule,
+        rule_id: query.rule.map(|rule| id_of(&app, rule)),
         from: query.from,
         to: query.to,
-        suppressed: query.suppressed,
+        suppressed: query.suppressed.unwrap_or(false),
         state: None,
         limit: page.ask(),
         cursor: page.identified()?,
@@ -138,6 +138,14 @@ async fn list(
     let next = page.cut(&mut rows, |row| (row.alert.at, row.alert.alert_id.to_string()));
     let rows: Vec<View> = rows.into_iter().map(View::from).collect();
     Ok(paging::link(answer::list(query.form, "alerts", &COLUMNS, &rows), &uri, next.as_deref()))
+}
+
+/// Rules are asked for by id or by title.
+fn id_of(app: &AppState, rule: String) -> String {
+    let rules = app.hooks.rules.as_array().map(Vec::as_slice).unwrap_or_default();
+    let titled =
+        rules.iter().find(|known| known["title"].as_str().is_some_and(|title| title.eq_ignore_ascii_case(&rule)));
+    titled.and_then(|known| known["id"].as_str()).map_or(rule, str::to_owned)
 }
 
 /// An alert with its evidence and with what was made of it.

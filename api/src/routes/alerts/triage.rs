@@ -161,11 +161,12 @@ pub(super) async fn one(
     let revision = if_match(&headers)?;
     let what = format!("alert {id} ({})", row.alert.rule);
     let activity = change.activity(&caller, &format!("alerts/{id}"), &what);
-    let rows = app.store.triage(&[id], revision, change.by(&caller), activity).await.map_err(|error| match error {
-        store::Error::NotFound => missing(),
-        store::Error::Conflict(_) => outdated(),
-        other => other.into(),
-    })?;
+    let rows =
+        app.store.triage(vec![id], revision, change.by(&caller), activity).await.map_err(|error| match error {
+            store::Error::NotFound => missing(),
+            store::Error::Conflict(_) => outdated(),
+            other => other.into(),
+        })?;
     let row = rows.into_iter().next().ok_or_else(missing)?;
     let revision = row.alert.revision;
     let response = answer::changed(StatusCode::OK, "Alert updated successfully", "alert", &View::from(row));
@@ -186,7 +187,7 @@ pub(super) async fn many(
     }
     let mut activity = change.activity(&caller, "alerts/triage", &format!("{} alerts", ids.len()));
     activity.records = i64::try_from(ids.len()).ok();
-    let rows = app.store.triage(&ids, None, change.by(&caller), activity).await.map_err(|error| match error {
+    let rows = app.store.triage(ids, None, change.by(&caller), activity).await.map_err(|error| match error {
         store::Error::NotFound => missing(),
         other => other.into(),
     })?;

@@ -80,7 +80,7 @@ pub(crate) struct Score {
     score_id: i64,
     user_id: Option<i64>,
     username: String,
-    role_name: Option<String>,
+    role_name: Option<&'static str>,
     session_id: Option<String>,
     risk_score: f64,
     risk_level: &'static str,
@@ -183,47 +183,26 @@ pub(crate) const FLAG_COLUMNS: [&str; 11] = [
     "flagged_at",
 ];
 
-/// All findings of one user's session, or of one user's day without one.
+/// All findings of one user's session, or of one user's day without one: its latest score under a name of its own.
 #[derive(Serialize)]
 pub(crate) struct Detection {
     detection_id: i64,
-    user_id: Option<i64>,
-    username: String,
-    role_name: Option<String>,
-    session_id: Option<String>,
-    last_analyzed_log_id: Option<i64>,
-    risk_score: f64,
-    risk_level: &'static str,
     triggered_rules: Vec<String>,
-    explanation: String,
-    findings: Vec<Share>,
     detected_at: Timestamp,
-    created_at: Timestamp,
+    #[serde(flatten)]
+    score: Score,
 }
 
 impl From<DetectionRow> for Detection {
     fn from(row: DetectionRow) -> Self {
         let mut triggered_rules: Vec<String> = Vec::new();
-        for finding in &row.findings {
+        for finding in &row.score.findings {
             if !triggered_rules.contains(&finding.name) {
                 triggered_rules.push(finding.name.clone());
             }
         }
-        Self {
-            detection_id: row.detection_id,
-            user_id: row.user_id,
-            username: row.username,
-            role_name: row.role_name,
-            session_id: row.session_id,
-            last_analyzed_log_id: row.last_analyzed_log_id,
-            risk_score: rounded(row.risk_score),
-            risk_level: risk_level(row.risk_score),
-            triggered_rules,
-            explanation: row.explanation,
-            findings: row.findings.into_iter().map(Share::from).collect(),
-            detected_at: row.detected_at,
-            created_at: row.detected_at,
-        }
+        let detected_at = row.score.created_at;
+        Self { detection_id: row.detection_id, triggered_rules, detected_at, score: row.score.into() }
     }
 }
 
@@ -262,7 +241,7 @@ impl From<TopAnomaly> for Top {
                 Self { source: "anomaly_score", timestamp: row.created_at, row: TopRow::Score(row.into()) }
             }
             TopAnomaly::Detection(row) => {
-                Self { source: "rule_detection", timestamp: row.detected_at, row: TopRow::Detection(row.into()) }
+                Self { source: "rule_detection", timestamp: row.score.created_at, row: TopRow::Detection(row.into()) }
             }
         }
     }
