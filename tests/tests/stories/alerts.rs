@@ -40,7 +40,8 @@ async fn raised(app: &TestApp, user: &str) -> String {
         found_by: "live".into(),
         crossing_event: id,
     };
-    app.store.store_alerts(vec![store::Change { alert, mute_after_close: 0 }]).await.expect("a stored alert");
+    let change = store::Change { alert, opened_as: Severity::High, opened_points: 73, mute_after_close: 0 };
+    app.store.store_alerts(vec![change]).await.expect("a stored alert");
     id.to_string()
 }
 
