@@ -7,8 +7,9 @@ use chrono_tz::Tz;
 use detector::backtest::{Backtest, Summary};
 use detector::engine::Settings;
 use detector::rules::{Body, DetectionKey, GroupField, Kind, Rule, RuleSet, RuleSource, load};
+use detector::worker;
 use domain::{Alert, SECOND, Timestamp};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use store::{Store, StoredRange};
 
 use crate::config::Config;
@@ -97,6 +98,30 @@ fn one(rule: &Rule) -> Value {
         "techniques": rule.techniques, "tags": rule.tags, "false_positives": rule.false_positives, "kind": kind,
         "window_s": window / SECOND, "key": key, "risk": rule.risk, "family": rule.family, "reports": rule.reports,
         "file": rule.file, "revision": rule.revision,
+    })
+}
+
+/// `reprocess` for the API.
+pub(crate) fn reprocess(parts: worker::Parts) -> api::Reprocess {
+    Arc::new(move |from, to| {
+        let parts = parts.clone();
+        Box::pin(async move {
+            let done =
+                detector::reprocess::reprocess(&parts, from, to, |_| ()).await.map_err(|error| error.to_string())?;
+            let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+            Ok(api::Reprocessed { analyzed: done.events, new_alerts: count(done.new), known_alerts: count(done.known) })
+        })
+    })
+}
+
+/// What the detector adds to `/api/health/ready`.
+pub(crate) fn readiness(status: Arc<worker::Status>) -> api::Readiness {
+    Arc::new(move || {
+        let mut members = Map::new();
+        members.insert("watermark".to_owned(), json!(status.watermark()));
+        members.insert("late".to_owned(), status.late().into());
+        members.insert("behind".to_owned(), status.behind().into());
+        Box::pin(std::future::ready(members))
     })
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use api::{AppState, Hooks};
 use chrono_tz::Tz;
 use detector::rules::RuleSet;
+use detector::worker::{self, WorkerError};
 use domain::{SharedClock, Timestamp};
 use store::Store;
 use tokio::net::TcpListener;
@@ -30,7 +31,23 @@ pub(crate) struct Parts {
 /// # Errors
 /// One of them cannot start.
 pub(crate) async fn start(parts: Parts, listener: TcpListener, tasks: &mut Tasks) -> Outcome {
-    let state = api_state(&parts)?;
+    let settings = hooks::engine_settings(&parts.config, parts.zone, &parts.store).await?;
+    let detector = worker::Parts {
+        store: parts.store.clone(),
+        rules: parts.rules.clone(),
+        settings,
+        lateness: parts.config.lateness,
+        clock: parts.clock.clone(),
+        status: Arc::default(),
+    };
+    let state = api_state(&parts, &detector)?;
+    let store = parts.store.clone();
+    tasks.spawn("ingest", Stage::Back, |stop| async move {
+        ingest::run(store, stop).await.map_err(|error| Failure::unavailable(error.to_string()))
+    });
+    tasks.spawn("the detector", Stage::Back, |stop| async move {
+        worker::run(detector, stop).await.map_err(detector_failed)
+    });
     tasks.spawn("the API", Stage::Front, |stop| async move {
         api::serve(listener, api::router(state), stop)
             .await
@@ -39,7 +56,14 @@ pub(crate) async fn start(parts: Parts, listener: TcpListener, tasks: &mut Tasks
     Ok(())
 }
 
-fn api_state(parts: &Parts) -> Outcome<AppState> {
+fn detector_failed(error: WorkerError) -> Failure {
+    match &error {
+        WorkerError::Store(_) | WorkerError::Journal(_) => Failure::unavailable(error.to_string()),
+        WorkerError::NotOurs | WorkerError::Engine(_) => Failure::internal(error.to_string()),
+    }
+}
+
+fn api_state(parts: &Parts, detector: &worker::Parts) -> Outcome<AppState> {
     let config = &parts.config;
     let settings = api::Config {
         jwt_secrets: vec![parts.token_secret.reveal().as_bytes().to_vec()],
@@ -59,7 +83,8 @@ fn api_state(parts: &Parts) -> Outcome<AppState> {
             let parts = trial.clone();
             Box::pin(async move { hooks::dry_run(&parts.config, &parts.store, parts.zone, text, (from, to)).await })
         })),
-        ..Hooks::default()
+        reprocess: Some(hooks::reprocess(detector.clone())),
+        readiness: Some(hooks::readiness(detector.status.clone())),
     };
     AppState::new(settings, parts.store.clone(), parts.clock.clone(), hooks)
         .map_err(|error| Failure::usage(error.to_string()))

@@ -1,4 +1,20 @@
-//! The detector: rules, the engine that evaluates them in event time, and the worker around it.
+//! The detector: rules, the engine that evaluates them in event time, and what stands around it.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`rules`] | from Sigma documents to compiled rules, and which detections an activity matches |
+//! | [`engine`] | pure: activities in, alerts out |
+//! | [`worker`], `recovery` | live: the journal → the engine → alerts and offset; coming back after a restart |
+//! | [`mod@reprocess`] | the engine over stored activities, and the alerts that are missing |
+//! | [`backtest`] | the engine over events, with a summary; changes nothing |
+//! | [`scenario`] | folders of events and expected alerts beside the rules |
+//!
+//! To add a type of rule see [`engine`]; a built-in rule is a file in `rules/` and a line in `rules::built_in`.
 
+pub mod backtest;
 pub mod engine;
+mod recovery;
+pub mod reprocess;
 pub mod rules;
+pub mod scenario;
+pub mod worker;

@@ -1,1 +1,13 @@
-//! ingest
+//! Ingest: from the journal to `user_logs`, sessions, counts and dead letters, each activity once.
+//!
+//! | file | what |
+//! |---|---|
+//! | `worker` | [`run`]: batches, each stored with ingest's offset in one transaction |
+//!
+//! What cannot be stored however often it is tried (poison) is isolated by halving its batch and goes to the dead
+//! letters. What is worth another try (a full disk, a lost connection) is tried again, with growing pauses; nothing is
+//! passed over. The two are different types: `store::ApplyError::Poison` and `Transient`.
+
+mod worker;
+
+pub use worker::{IngestError, run};

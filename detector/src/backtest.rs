@@ -1,0 +1,261 @@
+//! [`Backtest`]: the engine over what already happened, from lines of NDJSON or from stored activities.
+//!
+//! The engine is the live one; here are only the things around it that a live system has from elsewhere: when a
+//! record was received (the latest time so far), whether it is late, and whether it came before.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::{self, BufRead, BufReader, Read};
+use std::sync::Arc;
+
+use domain::{Activity, Alert, AlertState, MINUTE, Severity, Timestamp, WireError, wire};
+use uuid::Uuid;
+
+use crate::engine::{Engine, Footprint, Settings};
+use crate::rules::RuleSet;
+
+/// Behind the lateness, as the live watermark.
+const MARGIN: i64 = MINUTE;
+/// Records between two looks at the watermark.
+const STRIDE: u64 = 4096;
+/// Refused lines whose reason is kept.
+const REASONS: usize = 5;
+/// Bytes read at once.
+const BUFFER: usize = 1 << 20;
+
+/// A run of the engine over the past.
+pub struct Backtest {
+    engine: Engine,
+    lateness: i64,
+    newest: Option<Timestamp>,
+    lines: u64,
+    ids: Ids,
+    alerts: HashMap<Uuid, Alert>,
+    summary: Summary,
+    line: Vec<u8>,
+}
+
+/// What a run went over.
+#[derive(Debug, Clone, Default)]
+pub struct Summary {
+    /// Records with an id of their own, late ones included.
+    pub events: u64,
+    /// Those of them that were later than the lateness allows: no rule saw them.
+    pub late: u64,
+    /// Lines that are no activity.
+    pub rejected: u64,
+    /// The first rejected lines: number and reason.
+    pub reasons: Vec<(u64, String)>,
+    /// Records whose id had come before.
+    pub duplicates: u64,
+    /// The farthest that one record moved the newest time forward, in microseconds, and its line. What follows such a
+    /// record is late, so one wrong clock shows here.
+    pub largest_jump: Option<(i64, u64)>,
+    /// Alerts by the title of their rule.
+    pub alerts: BTreeMap<String, u64>,
+    /// Findings of informational rules: they count for risk and are no alerts.
+    pub signals: u64,
+    /// State of the engine when the records ended.
+    pub footprint: Footprint,
+}
+
+impl Backtest {
+    /// A run that has seen nothing. `lateness` in microseconds.
+    #[must_use]
+    pub fn new(rules: Arc<RuleSet>, settings: Settings, lateness: i64) -> Self {
+        Self {
+            engine: Engine::new(rules, settings),
+            lateness,
+            newest: None,
+            lines: 0,
+            ids: Ids::default(),
+            alerts: HashMap::new(),
+            summary: Summary::default(),
+            line: Vec::new(),
+        }
+    }
+
+    /// Every line of `reader`, in their order. Lines of a further reader are numbered on.
+    ///
+    /// # Errors
+    /// The reader fails.
+    pub fn read(&mut self, reader: impl Read) -> io::Result<()> {
+        let mut reader = BufReader::with_capacity(BUFFER, reader);
+        let mut line = std::mem::take(&mut self.line);
+        loop {
+            line.clear();
+            if reader.read_until(b'\n', &mut line)? == 0 {
+                break;
+            }
+            self.line(&line);
+        }
+        self.line = line;
+        Ok(())
+    }
+
+    /// One line. Blank ones are counted as lines and pass.
+    pub fn line(&mut self, line: &[u8]) {
+        self.lines += 1;
+        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii();
+        if line.is_empty() {
+            return;
+        }
+        if let Err(error) = self.record(line) {
+            self.summary.rejected += 1;
+            if self.summary.reasons.len() < REASONS {
+                self.summary.reasons.push((self.lines, error.to_string()));
+            }
+        }
+    }
+
+    fn record(&mut self, line: &[u8]) -> Result<(), WireError> {
+        let incoming = wire::parse(line)?;
+        let own_id = incoming.event_id;
+        let said = incoming.occurred_at;
+        // A line without a time moves nothing, and is refused below.
+        let received_at = said.max(self.newest).unwrap_or_default();
+        let number = Uuid::from_u128(u128::from(self.lines));
+        let mut activity = incoming.into_backtest(received_at, number)?;
+        if !self.ids.insert(own_id, self.lines) {
+            self.summary.duplicates += 1;
+            return Ok(());
+        }
+        activity.late = wire::late(activity.occurred_at, received_at, self.lateness);
+        self.arrived(&activity);
+        Ok(())
+    }
+
+    /// One stored activity, whose `late` and `received_at` stand as they were stamped. They come in event time, so
+    /// everything before it is complete.
+    pub fn stored(&mut self, activity: &Activity) {
+        self.count(activity, activity.occurred_at);
+        if self.summary.events.is_multiple_of(STRIDE) {
+            self.settle(activity.occurred_at.plus(-1));
+        }
+    }
+
+    fn arrived(&mut self, activity: &Activity) {
+        self.count(activity, activity.received_at);
+        if self.summary.events.is_multiple_of(STRIDE) {
+            self.settle(activity.received_at.plus(-self.lateness - MARGIN));
+        }
+    }
+
+    fn count(&mut self, activity: &Activity, now: Timestamp) {
+        if let Some(newest) = self.newest {
+            let jump = now.since(newest);
+            if jump > self.summary.largest_jump.map_or(0, |(largest, _)| largest) {
+                self.summary.largest_jump = Some((jump, self.lines));
+            }
+        }
+        self.newest = self.newest.max(Some(now));
+        self.summary.events += 1;
+        if activity.late {
+            self.summary.late += 1;
+        } else {
+            self.engine.observe(activity);
+        }
+    }
+
+    fn settle(&mut self, watermark: Timestamp) {
+        self.engine.advance(watermark);
+        self.collect();
+    }
+
+    fn collect(&mut self) {
+        for alert in self.engine.drain() {
+            self.alerts.insert(alert.alert_id, alert);
+        }
+    }
+
+    /// What the engine keeps at this moment.
+    #[must_use]
+    pub fn footprint(&self) -> Footprint {
+        self.engine.footprint()
+    }
+
+    /// Nothing more will come: the alerts in their final state, by `at`, rule and key, and what the run went over.
+    #[must_use]
+    pub fn finish(mut self) -> (Vec<Alert>, Summary) {
+        self.summary.footprint = self.engine.footprint();
+        self.engine.finish();
+        self.collect();
+        let mut alerts = Vec::new();
+        for alert in self.alerts.into_values() {
+            match (alert.state, alert.severity) {
+                (AlertState::Retracted | AlertState::Merged, _) => {}
+                (_, Severity::Informational) => self.summary.signals += 1,
+                _ => {
+                    *self.summary.alerts.entry(alert.rule.clone()).or_default() += 1;
+                    alerts.push(alert);
+                }
+            }
+        }
+        alerts.sort_by(|a, b| (a.at, &a.rule_id, &a.key).cmp(&(b.at, &b.rule_id, &b.key)));
+        (alerts, self.summary)
+    }
+}
+
+/// Ids that have come. A line without an id of its own has its number, and is remembered as part of a run of such
+/// lines, since most files have ids everywhere or nowhere.
+#[derive(Debug, Default)]
+struct Ids {
+    own: HashSet<Uuid>,
+    /// First and last line of each run, rising.
+    unnamed: Vec<(u64, u64)>,
+}
+
+impl Ids {
+    /// Whether this is the first of its id.
+    fn insert(&mut self, own: Option<Uuid>, line: u64) -> bool {
+        let Some(id) = own else {
+            match self.unnamed.last_mut() {
+                Some((_, last)) if *last + 1 == line => *last = line,
+                _ => self.unnamed.push((line, line)),
+            }
+            return self.own.is_empty() || !self.own.contains(&Uuid::from_u128(u128::from(line)));
+        };
+        let taken = u64::try_from(id.as_u128()).is_ok_and(|number| {
+            let after = self.unnamed.partition_point(|(first, _)| *first <= number);
+            after > 0 && number <= self.unnamed[after - 1].1
+        });
+        !taken && self.own.insert(id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(text: &str) -> (Vec<Alert>, Summary) {
+        let mut backtest = Backtest::new(Arc::new(RuleSet::default()), Settings::default(), 5 * MINUTE);
+        backtest.read(text.as_bytes()).expect("memory can be read");
+        backtest.finish()
+    }
+
+    #[test]
+    fn lines_are_counted_by_what_becomes_of_them() {
+        let (alerts, summary) = run("\u{feff}{\"ts\":\"2026-01-01T12:00:00Z\",\"action\":\"View\"}\n\
+            \r\n\
+            {\"ts\":\"2026-01-01T12:10:00Z\",\"action\":\"View\",\"event_id\":\"0191A0000000700080000000000000AA\"}\n\
+            {\"ts\":\"2026-01-01T12:05:00Z\",\"action\":\"View\"}\n\
+            {\"ts\":\"2026-01-01T12:04:59.999999Z\",\"action\":\"View\"}\n\
+            {\"ts\":\"2026-01-01T12:09:00Z\",\"action\":\"View\",\"event_id\":\"0191a000-0000-7000-8000-0000000000aa\"}\n\
+            {\"ts\":\"yesterday\",\"action\":\"View\"}\n\
+            {\"action\":\"View\"}\n\
+            {\"ts\":\"2026-01-01T12:10:00Z\",\"action\":\"View\"}");
+        assert!(alerts.is_empty());
+        assert_eq!((summary.events, summary.late, summary.rejected, summary.duplicates), (5, 1, 2, 1));
+        assert_eq!(summary.largest_jump, Some((10 * MINUTE, 3)));
+        assert_eq!(summary.reasons.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [7, 8]);
+    }
+
+    #[test]
+    fn an_id_that_is_a_number_and_a_line_of_that_number_are_one() {
+        let mut ids = Ids::default();
+        let number = |number: u128| Some(Uuid::from_u128(number));
+        assert!(ids.insert(None, 1) && ids.insert(None, 2) && ids.insert(number(5), 3));
+        assert!(!ids.insert(number(2), 4), "line 2 has that id");
+        assert!(!ids.insert(None, 5), "line 3 had the id 5");
+        assert!(ids.insert(number(3), 6) && ids.insert(number(u128::MAX), 7) && !ids.insert(number(u128::MAX), 8));
+    }
+}
