@@ -12,8 +12,8 @@
 //! ```
 //! Rows come as tuples of `i64`, `f64`, `String`, `Vec<u8>` and `Option`s of them (up to 16 members; beyond that
 //! `sqlx::query(..)` and `row.try_get(n)` in the body). Flags are 0 and 1 in an `i64`; times `Timestamp::micros`; ids
-//! [`sql::id_bytes`](crate::sql::id_bytes). Texts are declared with `statements!` (see `sql.rs`), lists bound with
-//! `sql::chunks` and `sql::Repeated`.
+//! [`sql::id_bytes`](crate::sql::id_bytes). Texts are declared with `statements!` (see `sql.rs`), lists (`lists!`) bound in the
+//! pieces of `sql::chunks`, row locks with `row_locks!`: each of these macros also makes the test that prepares its texts.
 //!
 //! # A unit of work
 //! Everything that writes is one call of [`Store::write`](crate::Store::write) with a closure over a [`Tx`]:

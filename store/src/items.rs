@@ -8,7 +8,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::cache::Touched;
 use crate::db::{Once, Tx, changed, in_db, in_tx, inserted};
-use crate::sql::statements;
+use crate::sql::{row_locks, statements};
 use crate::{Error, Result, Store};
 
 macro_rules! select {
@@ -29,8 +29,10 @@ statements! {
     DELETE = "DELETE FROM items WHERE item_id = ?";
     ORDERS_OF = "SELECT COUNT(*) FROM orders WHERE item_id = ?";
 }
-/// Row lock, on MySQL only. Whoever touches an item's stock takes it first.
-pub(crate) const LOCK: &str = "SELECT item_id FROM items WHERE item_id = ? FOR UPDATE";
+row_locks! {
+    /// Row lock, on MySQL only. Whoever touches an item's stock takes it first.
+    LOCK = "SELECT item_id FROM items WHERE item_id = ? FOR UPDATE";
+}
 
 /// An item in stock.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,12 +1,12 @@
 //! The journal: every activity, and every change of an alert, in the order of commits.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use domain::{Activity, JournalError, JournalRead, JournalRecord, Timestamp, Topic};
 use sqlx::{MySqlConnection, SqliteConnection};
 
 use crate::db::{Conn, Db, Tx, changed, in_db};
-use crate::sql::{Repeated, SIZES, chunks, id_bytes, statements};
+use crate::sql::{SIZES, chunks, id_bytes, lists, statements};
 use crate::{Error, Result, Store};
 
 statements! {
@@ -21,13 +21,10 @@ statements! {
 pub(crate) const LAST: &str = "SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = 'journal'";
 const SEQUENCES: &str = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'sqlite_sequence'";
 
-static INSERT: LazyLock<Repeated> = LazyLock::new(|| {
-    Repeated::new("INSERT INTO journal (topic, event_id, payload, appended_at) VALUES ", "(?,?,?,?)", "")
-});
-static DELETE: LazyLock<Repeated> = LazyLock::new(|| Repeated::new("DELETE FROM journal WHERE seq IN (", "?", ")"));
-/// The repeated texts of this file, for the test that prepares them.
-#[cfg(test)]
-pub(crate) const REPEATED: &[&LazyLock<Repeated>] = &[&INSERT, &DELETE];
+lists! {
+    INSERT = "INSERT INTO journal (topic, event_id, payload, appended_at) VALUES ", "(?,?,?,?)", "";
+    DELETE = "DELETE FROM journal WHERE seq IN (", "?", ")";
+}
 
 /// Rows that one transaction of `trim_journal` deletes, so that others get their turn between.
 const TRIM_ROWS: i64 = 2_000;

@@ -20,7 +20,7 @@
 //! | `scores`, `analytics` | the risk of users, and what the analytics pages show |
 //!
 //! To add a resource: its table in a new pair of migrations (`migrations/sqlite`, `migrations/mysql`, twins), its file
-//! here with its texts in `statements!` and its name in the list of `schema::tests`, its calls in the conformance suite.
+//! here with its texts in `statements!`, which makes the test that prepares them, its calls in the conformance suite.
 
 mod alerts;
 mod analytics;

@@ -7,7 +7,7 @@ use domain::{Activity, Timestamp};
 
 use crate::db::{Once, Tx, changed, in_db, in_tx, inserted};
 use crate::items;
-use crate::sql::statements;
+use crate::sql::{row_locks, statements};
 use crate::{Error, Result, Store};
 
 macro_rules! select {
@@ -31,8 +31,10 @@ statements! {
     UPDATE = "UPDATE orders SET quantity = ? WHERE order_id = ?";
     DELETE = "DELETE FROM orders WHERE order_id = ?";
 }
-/// Row lock, on MySQL only.
-pub(crate) const LOCK: &str = "SELECT order_id FROM orders WHERE order_id = ? FOR UPDATE";
+row_locks! {
+    /// Row lock, on MySQL only.
+    LOCK = "SELECT order_id FROM orders WHERE order_id = ? FOR UPDATE";
+}
 
 /// An order, with the names that go with it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,23 +1,20 @@
 //! Activities that others post: each id once, whatever comes again.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use domain::Activity;
 use uuid::Uuid;
 
 use crate::db::{Tx, in_tx};
 use crate::journal::{Entry, insert_entries};
-use crate::sql::{Repeated, chunks, id_bytes};
+use crate::sql::{chunks, id_bytes, lists};
 use crate::{Error, Result, Store};
 
-static IN_JOURNAL: LazyLock<Repeated> =
-    LazyLock::new(|| Repeated::new("SELECT event_id, payload FROM journal WHERE event_id IN (", "?", ")"));
-static IN_LOGS: LazyLock<Repeated> =
-    LazyLock::new(|| Repeated::new("SELECT event_id, payload FROM user_logs WHERE event_id IN (", "?", ")"));
-/// The repeated texts of this file, for the test that prepares them.
-#[cfg(test)]
-pub(crate) const REPEATED: &[&LazyLock<Repeated>] = &[&IN_JOURNAL, &IN_LOGS];
+lists! {
+    IN_JOURNAL = "SELECT event_id, payload FROM journal WHERE event_id IN (", "?", ")";
+    IN_LOGS = "SELECT event_id, payload FROM user_logs WHERE event_id IN (", "?", ")";
+}
 
 /// Look-ups and inserts of one call before it is told that the database is busy: more than one takes another caller
 /// with the same ids at the same time.

@@ -7,7 +7,7 @@ use domain::{Activity, Timestamp};
 
 use crate::cache::{CachedSession, Touched};
 use crate::db::{Db, Tx, changed, in_db, in_tx};
-use crate::sql::statements;
+use crate::sql::{row_locks, statements};
 use crate::users::UserRow;
 use crate::{Error, Result, Store};
 
@@ -23,8 +23,10 @@ statements! {
                       WHERE s.session_id = ? AND s.ended_at IS NULL AND u.deleted_at IS NULL";
     FORGET = "DELETE FROM auth_sessions WHERE expires_at < ?";
 }
-/// Row lock, on MySQL only: a log-in and a change that ends sessions go one after the other.
-pub(crate) const LOCK_USER: &str = "SELECT user_id FROM users WHERE user_id = ? FOR UPDATE";
+row_locks! {
+    /// Row lock, on MySQL only: a log-in and a change that ends sessions go one after the other.
+    LOCK_USER = "SELECT user_id FROM users WHERE user_id = ? FOR UPDATE";
+}
 
 /// A session that may be used, with its user as of now.
 #[derive(Debug, Clone)]

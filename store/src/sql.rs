@@ -1,13 +1,13 @@
 //! Statement texts: how they are declared, repeated for many rows, and checked.
 //!
-//! Every text is declared with [`statements!`], so that one test can prepare each of them on both engines. `?` serves
+//! Every text is declared with [`statements!`], [`lists!`] or [`row_locks!`], which also make a test that prepares it. `?` serves
 //! both. Lists are bound in the fixed sizes of [`SIZES`]: each length would be another prepared statement.
 
 use std::sync::Arc;
 
 use sqlx::AssertSqlSafe;
 
-/// Declares statement texts and the list of them that the test prepares.
+/// Declares statement texts, and the test that prepares each of them on both engines.
 ///
 /// ```text
 /// statements! {
@@ -17,12 +17,59 @@ use sqlx::AssertSqlSafe;
 macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident = $text:expr;)*) => {
         $($(#[$doc])* const $name: &str = $text;)*
-        /// The texts of this file, for the test that prepares them.
         #[cfg(test)]
-        pub(crate) const STATEMENTS: &[&str] = &[$($name),*];
+        mod statements {
+            async fn can_be_prepared(ground: $crate::harness::Ground) {
+                $crate::sql::prepare(&ground, [$(super::$name.to_owned()),*]).await;
+            }
+            $crate::on_both_engines!(can_be_prepared);
+        }
     };
 }
 pub(crate) use statements;
+
+/// Declares texts for lists of rows or values ([`Repeated`]), tested as [`statements!`] are.
+///
+/// ```text
+/// lists! {
+///     FIND = "SELECT … WHERE event_id IN (", "?", ")";
+/// }
+/// for piece in chunks(&ids) {
+///     let mut query = sqlx::query_as(FIND.of(piece.len()));   // then bind each of the piece
+/// }
+/// ```
+macro_rules! lists {
+    ($($(#[$doc:meta])* $name:ident = $head:expr, $group:expr, $tail:expr;)*) => {
+        $($(#[$doc])* static $name: std::sync::LazyLock<$crate::sql::Repeated> =
+            std::sync::LazyLock::new(|| $crate::sql::Repeated::new($head, $group, $tail));)*
+        #[cfg(test)]
+        mod lists {
+            async fn can_be_prepared(ground: $crate::harness::Ground) {
+                $($crate::sql::prepare(&ground, super::$name.all()).await;)*
+            }
+            $crate::on_both_engines!(can_be_prepared);
+        }
+    };
+}
+pub(crate) use lists;
+
+/// Declares row locks (`SELECT … WHERE … = ? FOR UPDATE`) for [`Tx::lock`](crate::db::Tx::lock): MySQL's alone.
+macro_rules! row_locks {
+    ($($(#[$doc:meta])* $name:ident = $text:expr;)*) => {
+        $($(#[$doc])* const $name: &str = $text;)*
+        #[cfg(test)]
+        mod row_locks {
+            #[tokio::test]
+            async fn can_be_prepared() {
+                $crate::harness::mysql(|ground| async move {
+                    $crate::sql::prepare(&ground, [$(super::$name.to_owned()),*]).await;
+                })
+                .await;
+            }
+        }
+    };
+}
+pub(crate) use row_locks;
 
 /// Numbers of rows or values bound at once, from the largest. 256 rows of up to 100 values stay within SQLite's
 /// 32,766 and MySQL's 65,535 values.
@@ -39,14 +86,7 @@ pub(crate) fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
 }
 
 /// A text for a list of rows or values, in each of the fixed [`SIZES`]: `head`, the group as often as there are rows
-/// with commas between, `tail`.
-///
-/// ```text
-/// static FIND: LazyLock<Repeated> = LazyLock::new(|| Repeated::new("SELECT … WHERE event_id IN (", "?", ")"));
-/// for piece in chunks(&ids) {
-///     let mut query = sqlx::query_as(FIND.of(piece.len()));   // then bind each of the piece
-/// }
-/// ```
+/// with commas between, `tail`. Declared with [`lists!`].
 pub(crate) struct Repeated([Arc<str>; SIZES.len()]);
 
 impl Repeated {
@@ -65,6 +105,18 @@ impl Repeated {
     pub(crate) fn of(&self, rows: usize) -> AssertSqlSafe<Arc<str>> {
         let at = SIZES.iter().position(|size| *size == rows).unwrap_or(SIZES.len() - 1);
         AssertSqlSafe(Arc::clone(&self.0[at]))
+    }
+}
+
+/// Asks the engine to prepare each text; fails at the first that it does not understand.
+#[cfg(test)]
+pub(crate) async fn prepare(ground: &crate::harness::Ground, texts: impl IntoIterator<Item = String>) {
+    use sqlx::{Executor, SqlSafeStr};
+
+    for text in texts {
+        let sql = AssertSqlSafe(text.clone()).into_sql_str();
+        let failed = crate::db::in_db!(ground.store.db(), db => db.prepare(sql).await.err());
+        assert!(failed.is_none(), "{text}: {failed:?}");
     }
 }
 

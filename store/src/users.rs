@@ -1,13 +1,13 @@
 //! Users. A deleted one is hidden and stays: its name remains taken and its deeds keep their author.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use domain::{Activity, Role, Timestamp, username_key};
 
 use crate::cache::Touched;
 use crate::db::{Once, Tx, changed, in_db, in_tx, inserted};
-use crate::sql::{Repeated, chunks, statements};
+use crate::sql::{chunks, lists, row_locks, statements};
 use crate::{Error, Result, Store, sessions_auth};
 
 macro_rules! select {
@@ -32,17 +32,15 @@ statements! {
     HIDE = "UPDATE users SET deleted_at = ?, is_active = 0 WHERE user_id = ?";
     OTHER_ADMINS = "SELECT COUNT(*) FROM users WHERE role_id = ? AND is_active = 1 AND deleted_at IS NULL AND user_id <> ?";
 }
-/// Row locks, on MySQL only.
-pub(crate) const LOCK: &str = "SELECT user_id FROM users WHERE user_id = ? FOR UPDATE";
-pub(crate) const LOCK_ROLE: &str = "SELECT user_id FROM users WHERE role_id = ? ORDER BY user_id FOR UPDATE";
+row_locks! {
+    /// Row locks, on MySQL only.
+    LOCK = "SELECT user_id FROM users WHERE user_id = ? FOR UPDATE";
+    LOCK_ROLE = "SELECT user_id FROM users WHERE role_id = ? ORDER BY user_id FOR UPDATE";
+}
 
-static KNOWN: LazyLock<Repeated> = LazyLock::new(|| {
-    let head = "SELECT username_key, user_id, role_id FROM users WHERE deleted_at IS NULL AND username_key IN (";
-    Repeated::new(head, "?", ")")
-});
-/// The repeated texts of this file, for the test that prepares them.
-#[cfg(test)]
-pub(crate) const REPEATED: &[&LazyLock<Repeated>] = &[&KNOWN];
+lists! {
+    KNOWN = "SELECT username_key, user_id, role_id FROM users WHERE deleted_at IS NULL AND username_key IN (", "?", ")";
+}
 
 /// The longest compared form of a name, in characters: what the column and its index hold.
 const LONGEST_KEY: usize = 255;
