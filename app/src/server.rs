@@ -75,6 +75,12 @@ impl Server {
         &self.config
     }
 
+    /// The database, for whoever looks behind the API.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// Serves on `listener` until `shutdown` is cancelled and everything has ended.
     ///
     /// # Errors
