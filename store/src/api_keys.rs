@@ -128,7 +128,8 @@ impl Store {
         .await
     }
 
-    /// Revokes the key with this name, with its activity in the same transaction. It is refused from the next request on.
+    /// Revokes the key with this name, with its activity in the same transaction. It is refused from the next request
+    /// on.
     ///
     /// # Errors
     /// `NotFound` where there is none or it has been revoked.

@@ -12,8 +12,8 @@
 //! ```
 //! Rows come as tuples of `i64`, `f64`, `String`, `Vec<u8>` and `Option`s of them (up to 16 members; beyond that
 //! `sqlx::query(..)` and `row.try_get(n)` in the body). Flags are 0 and 1 in an `i64`; times `Timestamp::micros`; ids
-//! [`sql::id_bytes`](crate::sql::id_bytes). Texts are declared with `statements!` (see `sql.rs`), lists (`lists!`) bound in the
-//! pieces of `sql::chunks`, row locks with `row_locks!`: each of these macros also makes the test that prepares its texts.
+//! [`sql::id_bytes`](crate::sql::id_bytes). Texts are declared with `statements!`, lists with `lists!` (bound in the
+//! pieces of `sql::chunks`), row locks with `row_locks!`: each also makes the test that prepares its texts.
 //!
 //! # A unit of work
 //! Everything that writes is one call of [`Store::write`](crate::Store::write) with a closure over a [`Tx`]:
@@ -24,7 +24,7 @@
 //!     Box::pin(async move {
 //!         tx.lock(LOCK_ITEM, id).await?;            // a row lock on MySQL; SQLite has the whole database
 //!         let old: Option<(String,)> = in_tx!(tx, c => sqlx::query_as(NAME).bind(id).fetch_optional(c).await?);
-//!         let done = changed!(tx, sqlx::query(RENAME).bind(name.as_str()).bind(id));      // `inserted!` gives the new id
+//!         let done = changed!(tx, sqlx::query(RENAME).bind(name.as_str()).bind(id));   // `inserted!`: the new id
 //!         if done == 0 { return Err(Error::NotFound); }   // an error undoes all that the unit did
 //!         tx.append(&activity).await?;              // journal, in the same transaction
 //!         tx.touch(Touched::Item(id));              // caches: after the commit, before the answer

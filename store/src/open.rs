@@ -33,8 +33,8 @@ const CHECKPOINT_PAGES: &str = "4000";
 const SESSIONS_KEPT: i64 = 30 * DAY;
 
 impl Store {
-    /// Opens, or makes, the SQLite file at `path`: write-ahead log, durable at each commit, readable by its owner alone.
-    /// The schema is not touched: see [`migrate`](Self::migrate).
+    /// Opens, or makes, the SQLite file at `path`: write-ahead log, durable at each commit, readable by its owner
+    /// alone. The schema is not touched: see [`migrate`](Self::migrate).
     ///
     /// # Errors
     /// The file cannot be made or opened.

@@ -1,7 +1,8 @@
 //! Statement texts: how they are declared, repeated for many rows, and checked.
 //!
-//! Every text is declared with [`statements!`], [`lists!`] or [`row_locks!`], which also make a test that prepares it. `?` serves
-//! both. Lists are bound in the fixed sizes of [`SIZES`]: each length would be another prepared statement.
+//! Every text is declared with [`statements!`], [`lists!`] or [`row_locks!`], which also make a test that prepares it.
+//! `?` serves both engines. Lists are bound in the fixed sizes of [`SIZES`]: each length would be another prepared
+//! statement.
 
 use std::sync::Arc;
 
