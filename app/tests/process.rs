@@ -129,6 +129,43 @@ fn it_starts_with_nothing_and_goes_on_after_a_kill() {
 }
 
 #[test]
+fn an_attack_is_found_once_though_the_server_is_killed() {
+    let folder = folder();
+    let mut server = Server::start(folder.path(), &[("ADMIN_PASSWORD", "correct horse battery")]);
+    let (_, token) = server.log_in("admin", "correct horse battery");
+    let alerts = |server: &Server| -> Vec<Value> {
+        let (status, alerts) = server.request("GET", "/api/alerts/", Some(&token), None).expect("an answer");
+        assert_eq!(status, 200, "{alerts}");
+        let found = alerts.as_array().expect("an array").iter();
+        found.filter(|alert| alert["user"] == "eve").cloned().collect()
+    };
+    let failures: Vec<_> = (0..5).map(|_| json!({"action": "LoginFailed", "user": "eve"})).collect();
+    let posted = server.request("POST", "/api/logs/", Some(&token), Some(json!(failures))).expect("an answer");
+    assert_eq!((posted.0, &posted.1["accepted"]), (202, &json!(5)), "{}", posted.1);
+    let begun = Instant::now();
+    let before = loop {
+        let found = alerts(&server);
+        if !found.is_empty() {
+            break found;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5), "no alert within five seconds of a durable answer");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    server.child.kill().expect("it lives");
+    server.child.wait().expect("it is dead");
+
+    let server = Server::start(folder.path(), &[]);
+    let begun = Instant::now();
+    let lag = |server: &Server| server.request("GET", "/api/health/ready", None, None).map(|(_, body)| body);
+    while lag(&server).is_none_or(|body| body["journal_pending"] != 0) {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", lag(&server));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let ids = |alerts: &[Value]| alerts.iter().map(|alert| alert["alert_id"].to_string()).collect::<Vec<_>>();
+    assert_eq!(ids(&alerts(&server)), ids(&before));
+}
+
+#[test]
 fn it_ends_in_good_order_when_it_is_asked_to() {
     for signal in ["-TERM", "-INT"] {
         let folder = folder();
