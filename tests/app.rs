@@ -1,12 +1,17 @@
 //! [`TestApp`]: the program on a random port, in a directory of its own.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use domain::{Activity, ManualClock, Role, SharedClock, SystemClock, Timestamp};
+use domain::{Activity, JournalRead, ManualClock, Role, SharedClock, SystemClock, Timestamp, Topic};
+use security_analytics::Server;
+use security_analytics::cli::Settings;
+use security_analytics::config::layers::{Layers, Surroundings};
+use security_analytics::config::{Config, Secret};
 use serde_json::{Value, json};
-use store::{NewUser, Store};
+use store::{NewUser, Store, StoredRange};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -19,8 +24,8 @@ pub const PASSWORD: &str = "correct horse 1";
 /// What a story may want to be different.
 pub struct Builder {
     clock: Option<Arc<ManualClock>>,
-    config: api::Config,
-    hooks: api::Hooks,
+    config: Config,
+    dir: TempDir,
 }
 
 impl Builder {
@@ -31,42 +36,29 @@ impl Builder {
         self
     }
 
-    /// Changes settings of the API.
+    /// Changes settings.
     #[must_use]
-    pub fn config(mut self, change: impl FnOnce(&mut api::Config)) -> Self {
+    pub fn config(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(&mut self.config);
-        self
-    }
-
-    /// Hands in hooks of the story's own.
-    #[must_use]
-    pub fn hooks(mut self, hooks: api::Hooks) -> Self {
-        self.hooks = hooks;
         self
     }
 
     /// Starts the program.
     pub async fn start(self) -> TestApp {
-        let dir = tempfile::tempdir().expect("a temporary directory");
         let clock: SharedClock = match &self.clock {
             Some(clock) => clock.clone(),
             None => Arc::new(SystemClock),
         };
-        let store = Store::open_sqlite(&dir.path().join("data.db"), clock.clone()).await.expect("a database");
-        store.migrate().await.expect("the newest schema");
-        let shutdown = CancellationToken::new();
-        let state = api::AppState::new(self.config, store.clone(), clock, self.hooks).expect("a state");
+        let server = Server::prepare(self.config, clock).await.unwrap_or_else(|failure| panic!("{failure}"));
+        let store = server.store().clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        tokio::spawn(api::serve(listener, api::router(state), shutdown.clone()));
-        let app = TestApp { address, store, clock: self.clock, shutdown, _dir: dir };
-        for (name, role) in [
-            ("admin", Role::Admin),
-            ("sam", Role::Supervisor),
-            ("erin", Role::Employee),
-            ("emil", Role::Employee),
-            ("cora", Role::Contractor),
-        ] {
+        let shutdown = CancellationToken::new();
+        tokio::spawn(server.run(listener, shutdown.clone()));
+        let app = TestApp { address, store, clock: self.clock, shutdown, _dir: self.dir };
+        for (name, role) in
+            [("sam", Role::Supervisor), ("erin", Role::Employee), ("emil", Role::Employee), ("cora", Role::Contractor)]
+        {
             app.create(name, role).await;
         }
         app
@@ -95,14 +87,17 @@ impl TestApp {
     /// With the settings of most stories: no rate limit, cheap password hashes, self-registration on.
     #[must_use]
     pub fn builder() -> Builder {
-        let config = api::Config {
-            jwt_secrets: vec![vec![7; 32]],
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let layers = Layers::collect(&Settings::default(), &Surroundings::default()).expect("the defaults");
+        let config = Config {
+            data_dir: dir.path().to_owned(),
+            admin_password: Some(Secret::new(PASSWORD)),
             rate_limit: false,
             self_registration: true,
             bcrypt_cost: 4,
-            ..api::Config::default()
+            ..Config::read(&layers).expect("valid defaults")
         };
-        Builder { clock: None, config, hooks: api::Hooks::default() }
+        Builder { clock: None, config, dir }
     }
 
     /// Starts with those settings.
@@ -187,15 +182,21 @@ impl TestApp {
         answer["item"]["item_id"].as_i64().expect("an id")
     }
 
-    /// Everything in the journal, oldest first, as the wire has it.
+    /// All activities, in the order in which they were recorded, as the wire has them: what is in the journal, and
+    /// what has left it for the log.
     pub async fn journal(&self) -> Vec<Value> {
-        use domain::JournalRead;
-        let records = self.store.read_after(0, 1_000_000).await.expect("a journal");
-        records
+        const MANY: usize = 1_000_000;
+        let range = StoredRange { from: Timestamp::MIN, to: Timestamp::MAX, up_to_seq: None, late: true };
+        let waiting = self.store.read_after(0, MANY).await.expect("a journal");
+        let stored = self.store.stored_activities(&range, None, 1_000_000).await.expect("a log");
+        let mut all: BTreeMap<i64, Value> = stored
             .into_iter()
-            .filter(|record| record.topic == domain::Topic::Activity)
-            .map(|record| serde_json::from_str(&record.payload).expect("JSON"))
-            .collect()
+            .map(|stored| (stored.seq, serde_json::from_str(&stored.activity.to_json()).expect("JSON")))
+            .collect();
+        for record in waiting.into_iter().filter(|record| record.topic == Topic::Activity) {
+            all.insert(record.seq, serde_json::from_str(&record.payload).expect("JSON"));
+        }
+        all.into_values().collect()
     }
 
     /// What `look` finds, as soon as it finds something; within ten seconds.

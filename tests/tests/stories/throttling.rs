@@ -95,7 +95,8 @@ async fn an_office_behind_one_router_goes_on_working() {
 
 #[tokio::test]
 async fn a_hundred_attempts_at_once_are_no_way_around() {
-    let app = TestApp::builder().config(|config| config.bcrypt_slots = 2).start().await;
+    let app = TestApp::start().await;
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let guesses = (0..100).map(|_| {
         let anonymous = app.anonymous();
         async move {
@@ -104,7 +105,7 @@ async fn a_hundred_attempts_at_once_are_no_way_around() {
     });
     let statuses = futures_util::future::join_all(guesses).await;
     let judged = statuses.iter().filter(|status| **status == 401).count();
-    assert!((5..=7).contains(&judged), "{judged} passwords were looked at");
+    assert!((5..=5 + cores).contains(&judged), "{judged} passwords were looked at");
     assert!(statuses.iter().all(|status| matches!(status, 401 | 429 | 503)), "{statuses:?}");
 }
 
