@@ -29,7 +29,7 @@ pub(crate) async fn run(args: cli::Admin, context: &Context) -> Outcome {
 async fn reset(context: &Context, name: &str, from_stdin: bool) -> Outcome {
     let password = Password::get(name, from_stdin)?;
     let hash = hash(context.config.bcrypt_cost, &password.secret).await?;
-    let store = context.store_to_read().await?;
+    let store = context.store_as_it_is().await?;
     let changed = async {
         let user = store.user_by_key(&username_key(name)).await?.ok_or(store::Error::NotFound)?;
         let detail = format!("Reset the password of user {} ({}) on the command line", user.user_id, user.username);
@@ -74,7 +74,7 @@ async fn create(context: &Context, account: Account, from_stdin: bool) -> Outcom
         role: account.role,
     };
     let base = on_the_command_line(context, "Create", "users", LogType::DataAccess, String::new());
-    let store = context.store_to_write().await?;
+    let store = context.store_to_fill().await?;
     let made = store.create_user(user, move |row| created(base, row)).await;
     store.close().await;
     let user = made.map_err(|error| match error {

@@ -16,7 +16,7 @@ pub(crate) async fn run(file: &Path, context: &Context) -> Outcome {
     if file.exists() {
         return Err(Failure::usage(format!("{shown} exists already; name a new file")));
     }
-    let store = context.store_to_read().await?;
+    let store = context.store_as_it_is().await?;
     let copied = store.backup(file).await;
     store.close().await;
     copied.map_err(|error| database_failed(&context.config, &error))?;

@@ -4,7 +4,7 @@ use domain::SharedClock;
 use store::Store;
 
 use crate::cli::Settings;
-use crate::config::Config;
+use crate::config::{Config, Database};
 use crate::data;
 use crate::failure::{Failure, Outcome};
 
@@ -19,20 +19,20 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// The configured database, which has to be there, for a command that reads beside a live server.
-    pub(crate) async fn store_to_read(&self) -> Outcome<Store> {
-        if !self.config.database_file().exists() {
+    /// The configured database as it is, which has to be there and to have this version.
+    pub(crate) async fn store_as_it_is(&self) -> Outcome<Store> {
+        if self.config.database == Database::Sqlite && !self.config.database_file().exists() {
             return Err(Failure::usage(format!(
                 "there is no database in {}; start the server once, or name its folder with --data-dir",
                 self.config.data_dir.display()
             )));
         }
-        self.store_to_write().await
+        data::open(&Config { auto_migrate: false, ..self.config.clone() }, self.clock.clone()).await
     }
 
     /// The configured database, for a command that may run beside a live server. Where none runs, a database that is
     /// missing is made and an older one is brought to this version.
-    pub(crate) async fn store_to_write(&self) -> Outcome<Store> {
+    pub(crate) async fn store_to_fill(&self) -> Outcome<Store> {
         data::open_beside(&self.config, self.clock.clone()).await
     }
 }

@@ -28,7 +28,7 @@ async fn create(context: &Context, name: String, scope: String, expires: Option<
     check_name(&name)?;
     let now = context.clock.now();
     let expires_at = expires.map(|text| expiry(text, now)).transpose()?;
-    let store = context.store_to_write().await?;
+    let store = context.store_to_fill().await?;
     let id: String = (0..ID).map(|_| format!("{:02x}", rand::random::<u8>())).collect();
     let secret = secret::make(SECRET);
     let key =
@@ -50,7 +50,7 @@ async fn create(context: &Context, name: String, scope: String, expires: Option<
 }
 
 async fn list(context: &Context) -> Outcome {
-    let store = context.store_to_read().await?;
+    let store = context.store_as_it_is().await?;
     let keys = store.api_keys().await;
     store.close().await;
     let keys = keys.map_err(|error| database_failed(&context.config, &error))?;
@@ -78,7 +78,7 @@ fn table(keys: &[ApiKey], now: Timestamp) -> String {
 }
 
 async fn revoke(context: &Context, name: &str) -> Outcome {
-    let store = context.store_to_read().await?;
+    let store = context.store_as_it_is().await?;
     let activity = act(context, name, format!("Revoked API key {name} on the command line"));
     let revoked = store.revoke_api_key(name, activity).await;
     store.close().await;
