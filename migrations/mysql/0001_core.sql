@@ -105,11 +105,14 @@ CREATE INDEX orders_by_time ON orders (order_time);
 CREATE INDEX orders_by_user ON orders (user_id, order_time);
 CREATE INDEX orders_by_item ON orders (item_id, order_time);
 
--- What was answered to requests that carried an Idempotency-Key; without a status while the first still runs.
+-- What was answered to requests that carried an Idempotency-Key. `done` is set, and the answer written, in the
+-- transaction of what the request changed; `owner` is the process that has begun it.
 CREATE TABLE idempotency (
     request_key    VARCHAR(255)   PRIMARY KEY,
     fingerprint    VARBINARY(64)  NOT NULL,
     begun_at       BIGINT         NOT NULL,
+    owner          BINARY(16)     NOT NULL,
+    done           BIGINT         NOT NULL,
     status         BIGINT,
     body           MEDIUMBLOB
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;

@@ -102,11 +102,14 @@ CREATE INDEX orders_by_time ON orders (order_time);
 CREATE INDEX orders_by_user ON orders (user_id, order_time);
 CREATE INDEX orders_by_item ON orders (item_id, order_time);
 
--- What was answered to requests that carried an Idempotency-Key; without a status while the first still runs.
+-- What was answered to requests that carried an Idempotency-Key. `done` is set, and the answer written, in the
+-- transaction of what the request changed; `owner` is the process that has begun it.
 CREATE TABLE idempotency (
     request_key TEXT    PRIMARY KEY,
     fingerprint BLOB    NOT NULL,
     begun_at    INTEGER NOT NULL,
+    owner       BLOB    NOT NULL,
+    done        INTEGER NOT NULL,
     status      INTEGER,
     body        BLOB
 ) WITHOUT ROWID;

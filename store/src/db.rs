@@ -50,6 +50,7 @@ use domain::Timestamp;
 use sqlx::{MySql, MySqlPool, SqliteConnection, SqlitePool, Transaction};
 
 use crate::cache::Touched;
+use crate::idempotency::KeyedRequest;
 use crate::mysql::MySqlWriter;
 use crate::writer::Writer;
 use crate::{Error, Result};
@@ -125,6 +126,8 @@ pub(crate) struct Tx {
     pub(crate) effects: Effects,
     /// Whether the journal had no room for activities when the transaction began.
     pub(crate) journal_full: bool,
+    /// The request with an `Idempotency-Key` that this is done for.
+    pub(crate) request: Option<Arc<KeyedRequest>>,
 }
 
 /// What follows a commit.
@@ -147,7 +150,7 @@ impl Effects {
 impl Tx {
     /// A transaction on `conn`.
     pub(crate) fn new(conn: Conn, now: Timestamp) -> Self {
-        Self { conn, now, effects: Effects::default(), journal_full: false }
+        Self { conn, now, effects: Effects::default(), journal_full: false, request: None }
     }
 
     /// Says that a row has changed which the caches may hold.

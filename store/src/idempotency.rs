@@ -1,26 +1,62 @@
-//! Answers kept for requests that carry an `Idempotency-Key`: the same key gets the same answer for 24 hours.
+//! Answers kept for requests that carry an `Idempotency-Key`: the same key gets the same answer for 24 hours, also when
+//! the program dies on the way.
 //!
-//! A request is begun before anything is done, finished with its answer, and forgotten if nothing was done. One that
-//! was begun and never finished says that its outcome is unknown, which is more than repeating it blindly.
+//! A request is begun before anything is done, and forgotten if nothing was done. While it runs in [`Store::keyed`],
+//! the transaction of its change marks it as done and keeps the answer that the handler has prepared
+//! ([`KeyedRequest::will_answer`]). So of one that was begun by a process that died, it is known whether it was done.
 
-use std::sync::Arc;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use domain::{DAY, Timestamp};
+use domain::{DAY, MINUTE, Timestamp};
 
-use crate::db::{Tx, changed, in_db, in_tx};
+use crate::db::{Db, Tx, changed, in_db, in_tx};
 use crate::sql::statements;
 use crate::{Error, Result, Store};
 
 /// For how long an answer is kept.
 const KEPT: i64 = DAY;
 
+/// How long a request may run on MySQL before another process takes it for dead. If it is not, its transaction finds
+/// that it is not its own any more, and is undone.
+const DEAD: i64 = MINUTE;
+
 statements! {
-    GET = "SELECT fingerprint, begun_at, status, body FROM idempotency WHERE request_key = ? AND begun_at > ?";
-    BEGIN = "INSERT INTO idempotency (request_key, fingerprint, begun_at) VALUES (?, ?, ?)";
-    FINISH = "UPDATE idempotency SET status = ?, body = ? WHERE request_key = ?";
-    DROP = "DELETE FROM idempotency WHERE request_key = ? AND status IS NULL";
+    GET = "SELECT fingerprint, begun_at, owner, done, status, body FROM idempotency WHERE request_key = ? AND begun_at > ?";
+    BEGIN = "INSERT INTO idempotency (request_key, fingerprint, begun_at, owner, done) VALUES (?, ?, ?, ?, 0)";
+    TAKE_OVER = "UPDATE idempotency SET fingerprint = ?, begun_at = ?, owner = ? \
+                 WHERE request_key = ? AND owner = ? AND begun_at = ? AND done = 0";
+    DONE = "UPDATE idempotency SET done = 1, status = ?, body = ? WHERE request_key = ? AND owner = ?";
+    FINISH = "UPDATE idempotency SET done = 1, status = ?, body = ? WHERE request_key = ?";
+    DROP = "DELETE FROM idempotency WHERE request_key = ? AND done = 0";
     EXPIRE = "DELETE FROM idempotency WHERE request_key = ? AND begun_at <= ?";
     FORGET = "DELETE FROM idempotency WHERE begun_at <= ?";
+}
+
+tokio::task_local! {
+    static CURRENT: Arc<KeyedRequest>;
+}
+
+/// The request under way that carries a key.
+#[derive(Debug)]
+pub struct KeyedRequest {
+    key: String,
+    owner: Vec<u8>,
+    answer: Mutex<Option<(u16, Vec<u8>)>>,
+}
+
+impl KeyedRequest {
+    /// The one in which this task is, if it is in one. Ask in the handler, not in what it hands to the store: that
+    /// runs in another task.
+    #[must_use]
+    pub fn current() -> Option<Arc<Self>> {
+        CURRENT.try_with(Arc::clone).ok()
+    }
+
+    /// Prepares the answer that is kept with the change. Call it where the activity of the change is made.
+    pub fn will_answer(&self, status: u16, body: Vec<u8>) {
+        *self.answer.lock().unwrap_or_else(PoisonError::into_inner) = Some((status, body));
+    }
 }
 
 /// An answer that was given.
@@ -39,7 +75,8 @@ pub struct StoredAnswer {
 pub enum Begun {
     /// Nothing was: the request is ours to do.
     New,
-    /// A request with this key was begun and has not been answered: it runs, or its process died.
+    /// A request with this key was begun and has not been answered: it runs, or it was done by a process that died
+    /// before the answer was known.
     Running {
         /// Digest of that request.
         fingerprint: Vec<u8>,
@@ -50,9 +87,9 @@ pub enum Begun {
     Done(StoredAnswer),
 }
 
-type Columns = (Vec<u8>, i64, Option<i64>, Option<Vec<u8>>);
+type Columns = (Vec<u8>, i64, Vec<u8>, i64, Option<i64>, Option<Vec<u8>>);
 
-fn read((fingerprint, begun_at, status, body): Columns) -> Result<Begun> {
+fn read((fingerprint, begun_at, _, _, status, body): Columns) -> Result<Begun> {
     Ok(match status {
         None => Begun::Running { fingerprint, since: Timestamp::from_micros(begun_at) },
         Some(status) => {
@@ -77,20 +114,28 @@ impl Store {
         }
     }
 
+    /// Runs a request that was begun, so that its change and the mark that it is done are one transaction.
+    pub async fn keyed<F: Future>(&self, key: &str, request: F) -> F::Output {
+        let (key, owner) = (key.to_owned(), self.owner().to_vec());
+        CURRENT.scope(Arc::new(KeyedRequest { key, owner, answer: Mutex::new(None) }), request).await
+    }
+
     /// Begins a request, or says what is known of its key (up to 255 characters; make it of session or API key and the
-    /// header's value). Of several at once exactly one gets `New`.
+    /// header's value). Of several at once exactly one gets `New`. One that a dead process had begun and not done is
+    /// new again: on SQLite any of another process, because one at a time serves requests; on MySQL after a minute.
     ///
     /// # Errors
     /// Nothing was done.
     pub async fn idempotency_begin(&self, key: &str, fingerprint: &[u8]) -> Result<Begun> {
         self.tidy_if_due().await;
-        let given = Arc::new((key.to_owned(), fingerprint.to_vec()));
+        let patience = if matches!(self.db(), Db::Sqlite { .. }) { 0 } else { DEAD };
+        let given = Arc::new((key.to_owned(), fingerprint.to_vec(), self.owner().to_vec()));
         loop {
             let given = Arc::clone(&given);
             let begun = self
                 .write(move |tx| {
                     let given = Arc::clone(&given);
-                    Box::pin(async move { begin(tx, &given.0, &given.1).await })
+                    Box::pin(async move { begin(tx, &given.0, &given.1, &given.2, patience).await })
                 })
                 .await;
             // Another request with this key was first: look at it.
@@ -135,17 +180,46 @@ impl Store {
     }
 }
 
-async fn begin(tx: &mut Tx, key: &str, fingerprint: &[u8]) -> Result<Begun> {
+async fn begin(tx: &mut Tx, key: &str, fingerprint: &[u8], owner: &[u8], patience: i64) -> Result<Begun> {
     let now = tx.now;
     let since = now.plus(-KEPT).micros();
     changed!(tx, sqlx::query(EXPIRE).bind(key).bind(since));
     let row: Option<Columns> =
         in_tx!(tx, c => sqlx::query_as(GET).bind(key).bind(since).fetch_optional(&mut *c).await?);
-    if let Some(row) = row {
+    let Some(row) = row else {
+        changed!(tx, sqlx::query(BEGIN).bind(key).bind(fingerprint).bind(now.micros()).bind(owner));
+        return Ok(Begun::New);
+    };
+    let (begun_at, holder, done) = (row.1, &row.2, row.3 != 0);
+    if done || holder == owner || now.since(Timestamp::from_micros(begun_at)) < patience {
         return read(row);
     }
-    changed!(tx, sqlx::query(BEGIN).bind(key).bind(fingerprint).bind(now.micros()));
-    Ok(Begun::New)
+    let taken = changed!(
+        tx,
+        sqlx::query(TAKE_OVER)
+            .bind(fingerprint)
+            .bind(now.micros())
+            .bind(owner)
+            .bind(key)
+            .bind(holder.as_slice())
+            .bind(begun_at)
+    );
+    // Another try was faster: look again.
+    if taken == 0 { Err(Error::Duplicate) } else { Ok(Begun::New) }
+}
+
+/// Marks the request as done, with the answer that was prepared, in the transaction of what it did.
+pub(crate) async fn done(tx: &mut Tx, request: &KeyedRequest) -> Result<()> {
+    let answer = request.answer.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let (status, body) = answer.map_or((None, None), |(status, body)| (Some(i64::from(status)), Some(body)));
+    let marked = changed!(
+        tx,
+        sqlx::query(DONE).bind(status).bind(body.as_deref()).bind(request.key.as_str()).bind(request.owner.as_slice())
+    );
+    if marked == 0 {
+        return Err(Error::Conflict("Another try of this request has taken its place.".into()));
+    }
+    Ok(())
 }
 
 /// Removes what is older than 24 hours.

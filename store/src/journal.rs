@@ -7,7 +7,7 @@ use sqlx::{MySqlConnection, SqliteConnection};
 
 use crate::db::{Conn, Db, Tx, changed, in_db};
 use crate::sql::{SIZES, chunks, id_bytes, lists, statements};
-use crate::{Error, Result, Store};
+use crate::{Error, Result, Store, idempotency};
 
 statements! {
     SPAN = "SELECT COALESCE(MIN(seq), 0), COALESCE(MAX(seq), 0) FROM journal";
@@ -108,7 +108,7 @@ pub(crate) async fn last_seq_sqlite(connection: &mut SqliteConnection) -> Result
 }
 
 impl Tx {
-    /// Writes an activity into the journal, in this transaction.
+    /// Writes an activity into the journal, in this transaction; a request with an `Idempotency-Key` is thereby done.
     ///
     /// # Errors
     /// `Duplicate` where its id is there already; `Overloaded` where the journal is full.
@@ -116,7 +116,11 @@ impl Tx {
         if self.journal_full {
             return Err(Error::Overloaded);
         }
-        insert_entries(self, &[Entry::activity(activity)]).await
+        insert_entries(self, &[Entry::activity(activity)]).await?;
+        match self.request.clone() {
+            Some(request) => idempotency::done(self, &request).await,
+            None => Ok(()),
+        }
     }
 
     /// Writes a revision of an alert (its JSON) into the journal, in this transaction.

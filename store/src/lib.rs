@@ -74,7 +74,7 @@ pub use dead_letters::DeadLetterRow;
 pub use error::{BoxedCause, Error, Result};
 pub use exceptions::{ExceptionRow, NewException};
 pub use gaps::{GapRow, NewGap};
-pub use idempotency::{Begun, StoredAnswer};
+pub use idempotency::{Begun, KeyedRequest, StoredAnswer};
 pub use ingest::{IngestRecord, Ingested};
 pub use items::{ItemChange, ItemList, ItemRow, NewItem};
 pub use journal::JournalStatus;
@@ -104,6 +104,8 @@ struct Inner {
     shared: Arc<Shared>,
     /// When [`Store::tidy`] last ran by itself.
     tidied: AtomicI64,
+    /// Names this opening of the database among all.
+    owner: Vec<u8>,
 }
 
 /// What the store shares with the task that writes.
@@ -160,6 +162,10 @@ impl Store {
         &self.0.shared.clock
     }
 
+    pub(crate) fn owner(&self) -> &[u8] {
+        &self.0.owner
+    }
+
     pub(crate) fn shared(&self) -> &Shared {
         &self.0.shared
     }
@@ -179,6 +185,7 @@ impl Store {
     /// # Errors
     /// The unit's own, or the transaction's.
     pub(crate) async fn write<T: Send + 'static>(&self, unit: impl Unit<T>) -> Result<T> {
+        let unit = writer::on_behalf_of(KeyedRequest::current(), unit);
         match self.db() {
             Db::Sqlite { writer, .. } => writer.run(unit).await,
             Db::MySql { pool, .. } => mysql::run(pool, &self.0.shared, unit).await,

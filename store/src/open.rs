@@ -15,7 +15,7 @@ use crate::cache::Caches;
 use crate::db::Db;
 use crate::mysql::MySqlWriter;
 use crate::writer::Writer;
-use crate::{Error, Inner, Result, Shared, Store, idempotency, login_attempts, sessions_auth};
+use crate::{Error, Inner, Result, Shared, Store, idempotency, login_attempts, sessions_auth, sql};
 
 /// How long a connection is waited for; then the answer is 503, and not a client that has long gone.
 const ACQUIRE: Duration = Duration::from_secs(4);
@@ -116,7 +116,8 @@ impl Store {
     }
 
     fn of(db: Db, shared: Arc<Shared>) -> Self {
-        Self(Arc::new(Inner { db, shared, tidied: AtomicI64::new(i64::MIN) }))
+        let owner = sql::id_bytes(domain::ids::event_id(shared.clock.now()));
+        Self(Arc::new(Inner { db, shared, tidied: AtomicI64::new(i64::MIN), owner }))
     }
 
     /// Finishes what is under way and closes all connections. Later calls fail.

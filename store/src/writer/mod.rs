@@ -18,6 +18,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::db::{Conn, Tx};
+use crate::idempotency::KeyedRequest;
 use crate::journal::Entry;
 use crate::{Error, Result, Shared};
 use task::{Task, refined};
@@ -29,6 +30,14 @@ const QUEUE: usize = 4_096;
 /// A unit of work: may be run more than once (MySQL), so it takes what it needs by clones.
 pub(crate) trait Unit<T>: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static {}
 impl<T, F: for<'t> Fn(&'t mut Tx) -> BoxFuture<'t, Result<T>> + Send + Sync + 'static> Unit<T> for F {}
+
+/// The unit, done for the request that is given: whatever it records marks that request as done.
+pub(crate) fn on_behalf_of<T>(request: Option<Arc<KeyedRequest>>, unit: impl Unit<T>) -> impl Unit<T> {
+    move |tx: &mut Tx| {
+        tx.request.clone_from(&request);
+        unit(tx)
+    }
+}
 
 /// Runs a unit; a panic in it is an error of that unit and of nothing else.
 pub(crate) async fn run_unit<T, F: Unit<T>>(unit: &F, tx: &mut Tx) -> Result<T> {

@@ -1,7 +1,7 @@
 //! Keys, answers kept for repeated requests, settings.
 
-use domain::DAY;
-use store::{Begun, Error, NewApiKey, StoredAnswer};
+use domain::{DAY, MINUTE};
+use store::{Begun, Error, ItemRow, KeyedRequest, NewApiKey, NewItem, StoredAnswer};
 
 use crate::harness::Ground;
 
@@ -9,6 +9,8 @@ crate::on_both_engines!(
     a_key_is_made_used_and_revoked,
     the_same_request_gets_the_same_answer_for_a_day,
     of_requests_at_once_one_is_new,
+    a_request_that_was_done_is_known_after_its_process_died,
+    a_request_that_was_not_done_is_new_after_its_process_died,
     settings_stay,
 );
 
@@ -92,4 +94,47 @@ async fn settings_stay(ground: Ground) {
         values.insert(task.await.expect("task"));
     }
     assert_eq!(values.len(), 1, "all see the same");
+}
+
+/// What a handler does: a change whose activity and answer are made from the new row.
+async fn make_an_item(ground: &Ground) -> store::Result<ItemRow> {
+    let item = NewItem { name: "Pen".into(), description: None, category: None, quantity: 1, price_cents: 1 };
+    let (activity, request) = (ground.activity("Create"), KeyedRequest::current().expect("in a request"));
+    let journal = move |row: &ItemRow| {
+        request.will_answer(201, row.item_id.to_string().into_bytes());
+        activity
+    };
+    ground.store.create_item(item, journal).await
+}
+
+async fn a_request_that_was_done_is_known_after_its_process_died(ground: Ground) {
+    let store = &ground.store;
+    assert_eq!(store.idempotency_begin("k", b"x").await.expect("begin"), Begun::New);
+    let made = store.keyed("k", make_an_item(&ground)).await.expect("item");
+    // The process dies here: the answer was never finished.
+    let answer = StoredAnswer { status: 201, body: made.item_id.to_string().into_bytes(), fingerprint: b"x".to_vec() };
+    let next = ground.another().await;
+    assert_eq!(next.idempotency_begin("k", b"x").await.expect("begin"), Begun::Done(answer));
+    assert!(KeyedRequest::current().is_none(), "outside there is none");
+    next.close().await;
+}
+
+async fn a_request_that_was_not_done_is_new_after_its_process_died(ground: Ground) {
+    let store = &ground.store;
+    assert_eq!(store.idempotency_begin("k", b"x").await.expect("begin"), Begun::New);
+    assert!(matches!(store.idempotency_begin("k", b"x").await.expect("begin"), Begun::Running { .. }), "it runs here");
+    let next = ground.another().await;
+    if ground.mysql {
+        let running = next.idempotency_begin("k", b"x").await.expect("begin");
+        assert!(matches!(running, Begun::Running { .. }), "it may run in the other process");
+        ground.clock.advance(MINUTE);
+    }
+    assert_eq!(next.idempotency_begin("k", b"x").await.expect("begin"), Begun::New);
+    assert!(matches!(next.idempotency_begin("k", b"x").await.expect("begin"), Begun::Running { .. }));
+    // The first was not dead but slow: what it does now is undone.
+    let late = store.keyed("k", make_an_item(&ground)).await;
+    assert!(matches!(late, Err(Error::Conflict(_))), "{late:?}");
+    assert_eq!(store.items(None, None).await.expect("items").len(), 0);
+    assert!(ground.actions().await.is_empty());
+    next.close().await;
 }
