@@ -210,6 +210,37 @@ fn adopting_an_alert_whose_episode_is_over_closes_it() {
 }
 
 #[test]
+fn a_baseline_reports_what_is_beyond_the_usual_and_says_what_that_is() {
+    let rules = format!(
+        "{}analytics: {{v: 1, when: {{baseline: {{of: user, bucket: 1d, history: 10d, ready: 3, above: 3}}}}}}\n",
+        GUESSING.replace("timespan: 60s", "timespan: 1h")
+    );
+    let mut engine = engine(&rules, Settings::default());
+    let day = 86_400;
+    let mut id = 0;
+    let mut fail = |engine: &mut Engine, day_number: i64, times: i64| {
+        for second in 0..times {
+            id += 1;
+            engine.observe(&failed("ann", day_number * day + second, id));
+        }
+    };
+    for (number, times) in [(0, 3), (1, 5), (2, 4)] {
+        fail(&mut engine, number, times);
+    }
+    fail(&mut engine, 3, 7);
+    engine.advance(at(3 * day + 100));
+    assert!(engine.drain().is_empty(), "median 4, spread 1: seven is not more than 4 + 3·1");
+    fail(&mut engine, 4, 20);
+    assert!(engine.drain().is_empty(), "another event could falsify it: it waits");
+    engine.advance(at(4 * day + 100));
+    let alert = only(engine.drain());
+    // 3, 5, 4, 7: median 4.5, deviations 1.5, 0.5, 0.5, 2.5, spread 1, bound 7.5.
+    assert_eq!((alert.observed, alert.at), (20.0, at(4 * day + 7)));
+    assert_eq!(alert.baseline.as_ref().map(|baseline| baseline["bound"].to_string()).as_deref(), Some("7.5"));
+    assert!(alert.explanation.ends_with("usual: median 4.5, spread 1, n 4"), "{}", alert.explanation);
+}
+
+#[test]
 fn horizon_covers_a_chain_of_windows() {
     let engine = engine(GUESSING, Settings::default());
     assert_eq!(engine.horizon(), 2 * MINUTE);

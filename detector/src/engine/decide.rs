@@ -5,14 +5,16 @@ use std::cmp::{Ordering, Reverse};
 use std::sync::Arc;
 
 use domain::Timestamp;
+use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::Engine;
+use super::baseline::{Baselines, Whose};
 use super::evaluate::Slot;
 use super::history::Novelty;
 use super::plan::Plan;
 use super::record::{Record, Source, key_parts};
-use crate::rules::{Body, DetectionKey, Field, Rule, TimeGate, ZoneOf};
+use crate::rules::{Baseline, Body, DetectionKey, Field, Rule, TimeGate, ZoneOf};
 
 /// Something that is decided when the watermark has passed it, in the order of the events and, for one event, of the
 /// rules.
@@ -140,4 +142,23 @@ impl Engine {
             }
         }
     }
+}
+
+/// Notes a value for its baseline; what it was compared with, where it is beyond that. An event that does not say whose
+/// it is takes no part.
+#[expect(clippy::too_many_arguments, reason = "a value with all that places it")]
+pub(super) fn usual(
+    plan: &Plan,
+    learnt: &mut Baselines,
+    baseline: &Baseline,
+    (of, peers): (usize, Option<usize>),
+    record: &Record,
+    time: i64,
+    value: Decimal,
+    asked: bool,
+) -> Option<Arc<serde_json::Value>> {
+    let source = Source::Kept(record);
+    let of = source.key_part(plan, of)?;
+    let peers = peers.and_then(|peers| source.text(plan, peers)).filter(|text| !text.is_empty());
+    learnt.note(baseline, Whose { of: &of, peers: peers.as_deref() }, time, value, asked)
 }

@@ -6,10 +6,12 @@
 //! merged into the first, and one of which nothing is left is retracted.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use domain::{AlertState, Escalation, Severity, Timestamp};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::plan::Node;
@@ -22,13 +24,15 @@ const NAMED: usize = 256;
 const STRIDE: usize = 1_024;
 
 /// An event at which the rule held.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Crossing {
     pub(super) time: i64,
     pub(super) id: Uuid,
     pub(super) value: Decimal,
     /// Events that had taken part by then.
     pub(super) seen: u32,
+    /// What it was compared with.
+    pub(super) baseline: Option<Arc<Value>>,
 }
 
 /// A run of crossings.
@@ -42,6 +46,8 @@ pub(super) struct Episode {
     pub(super) severity: Severity,
     pub(super) escalations: Vec<Escalation>,
     pub(super) named: Vec<Uuid>,
+    /// What the first crossing was compared with.
+    pub(super) baseline: Option<Arc<Value>>,
     first_seen: u32,
     last_seen: u32,
     steps: usize,
@@ -115,9 +121,11 @@ impl Episodes {
 
     /// Adds a crossing behind all others. With `apply` it takes effect at once; without, [`Self::remake`] follows.
     pub(super) fn push(&mut self, crossing: Crossing, apply: bool, node: &Node, level: Severity, ring: &Ring) {
-        self.tail.push_back(crossing);
         if apply {
             extend(&mut self.live, &crossing, node, level, ring);
+        }
+        self.tail.push_back(crossing);
+        if apply {
             if self.tail.len().is_multiple_of(STRIDE) {
                 self.mark();
             }
@@ -177,7 +185,7 @@ impl Episodes {
     pub(super) fn settle(&mut self, watermark: i64, node: &Node, level: Severity, ring: &Ring) -> Vec<Ended> {
         let mut over = 0;
         let mut folded = 0;
-        while let Some(crossing) = self.tail.front().filter(|crossing| crossing.time <= watermark).copied() {
+        while let Some(crossing) = self.tail.front().filter(|crossing| crossing.time <= watermark).cloned() {
             self.tail.pop_front();
             folded += 1;
             extend(&mut self.settled, &crossing, node, level, ring);
@@ -245,6 +253,7 @@ fn extend(episodes: &mut Vec<Episode>, crossing: &Crossing, node: &Node, level: 
             severity: level,
             escalations: Vec::new(),
             named,
+            baseline: crossing.baseline.clone(),
             first_seen: crossing.seen.wrapping_sub(events).wrapping_add(1),
             last_seen: crossing.seen,
             steps: 0,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use domain::{Activity, Timestamp};
 
-use super::decide::{Due, What};
+use super::decide::{self, Due, What};
 use super::episode::Crossing;
 use super::keys::{KeyState, NodeState};
 use super::plan::{Plan, Route, bits};
@@ -188,10 +188,12 @@ impl Engine {
         let of = &plan.nodes[node];
         let rule = &set.rules[of.rule];
         let any = Condition::default();
-        let (condition, gate) = match &rule.body {
-            Body::Correlation(correlation) => (&correlation.condition, rule.time.as_ref()),
+        let (condition, gate, baseline) = match &rule.body {
+            Body::Correlation(correlation) => {
+                (&correlation.condition, rule.time.as_ref(), correlation.baseline.as_ref())
+            }
             // A detection's gate stood before its events.
-            Body::Detection(_) => (&any, None),
+            Body::Detection(_) => (&any, None, None),
         };
         let gate = gate.map(|gate| (gate, self.zone_of_key(plan, slot, gate)));
         let Some(state) = self.keys[slot.group].get_mut(slot.slot) else { return };
@@ -220,11 +222,21 @@ impl Engine {
                 let calendar = self.settings.calendars.get(&gate.calendar);
                 calendar.is_some_and(|calendar| calendar.contains(Timestamp::from_micros(time), zone) == gate.inside)
             });
-            if !verdict.holds || !open {
+            let mut holds = verdict.holds && open;
+            let mut compared = None;
+            if let (Some(fields), Some(baseline)) = (of.baseline, baseline) {
+                let record = ring.entries[at].record.clone();
+                let learnt = self.baselines.entry(node).or_default();
+                compared = record.and_then(|record| {
+                    decide::usual(plan, learnt, baseline, fields, &record, time, verdict.value, holds)
+                });
+                holds &= compared.is_some();
+            }
+            if !holds {
                 continue;
             }
             if of.reports {
-                let crossing = Crossing { time, id, value: verdict.value, seen: verdict.seen };
+                let crossing = Crossing { time, id, value: verdict.value, seen: verdict.seen, baseline: compared };
                 episodes.get_or_insert_default().push(crossing, !taken_back, of, rule.level, ring);
                 moved = true;
             }

@@ -7,7 +7,7 @@
 //! | `ring` | the events of one key, in order |
 //! | `window` | what one rule sees of a ring: two ends that move in both directions, and an aggregate |
 //! | `episode` | from the moments at which a rule holds to alerts that grow, merge and are taken back |
-//! | `history`, `calendar` | `when`: first seen, silence, working hours |
+//! | `history`, `baseline`, `calendar` | `when`: first seen, silence, what is usual, working hours |
 //! | `record` | keys and values, and what is kept of an event for later decisions |
 //! | `keys`, `room` | the states of all keys; thinned out, forgotten, bounded |
 //! | `evaluate` | an event on its way through rings, rules and the rules upon them |
@@ -24,6 +24,7 @@
 //! Its `Kind` in `rules::model`, its `Shape` in `plan`, its aggregate in `window` (enter, leave, judge), its words in
 //! `report`, and its lines in the oracle under `tests/`.
 
+mod baseline;
 mod calendar;
 mod conclude;
 mod decide;
@@ -52,6 +53,7 @@ pub use plan::waiting as waits;
 pub use record::number_of;
 
 use crate::rules::{Body, RuleSet, Scratch};
+use baseline::Baselines;
 use decide::Due;
 use evaluate::{Arrival, Slot};
 use history::{Firsts, Silences};
@@ -130,6 +132,8 @@ pub struct Engine {
     texts: Interner,
     firsts: HashMap<usize, Firsts>,
     silences: HashMap<usize, Silences>,
+    /// By node.
+    baselines: HashMap<usize, Baselines>,
     /// What waits for the watermark.
     due: BinaryHeap<Reverse<Due>>,
     /// When open episodes could be over: time, group, slot, node.
@@ -173,6 +177,7 @@ impl Engine {
             observed: 0,
             settled: i64::MIN,
             texts: Interner::default(),
+            baselines: HashMap::new(),
             due: BinaryHeap::new(),
             closings: BinaryHeap::new(),
             arrivals: VecDeque::new(),
@@ -304,7 +309,9 @@ impl Engine {
                 let first = detection.first_seen.as_ref().map_or(0, |seen| seen.within.max(seen.after_age) + DAY);
                 first.max(detection.after_silence.unwrap_or(0))
             }
-            Body::Correlation(_) => 0,
+            Body::Correlation(correlation) => {
+                correlation.baseline.as_ref().map_or(0, |baseline| baseline.history.saturating_add(baseline.bucket))
+            }
         });
         // A chain of rules looks back as far as its links together.
         let chains = self.plan.nodes.iter().map(|node| self.chain(node.rule));
@@ -359,6 +366,7 @@ impl Engine {
             }
         }
         footprint.bytes += self.firsts.values().map(Firsts::bytes).sum::<usize>();
+        footprint.bytes += self.baselines.values().map(Baselines::bytes).sum::<usize>();
         footprint.bytes += self.silences.values().map(Silences::bytes).sum::<usize>();
         footprint
     }

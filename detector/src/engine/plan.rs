@@ -132,6 +132,8 @@ pub(super) struct Node {
     pub(super) reports: bool,
     /// One more event can falsify it: it is evaluated when the watermark passes.
     pub(super) waits: bool,
+    /// The fields that say whose baseline and who is alike.
+    pub(super) baseline: Option<(usize, Option<usize>)>,
     /// Where its crossings go.
     pub(super) routes: Vec<Route>,
     /// Marks an event at which it held and was passed on; 0 where nobody refers to it.
@@ -289,6 +291,12 @@ impl Plan {
             Body::Correlation(correlation) => correlation.condition.0.clone(),
             Body::Detection(_) => vec![(Comparison::AtLeast, Decimal::ONE)],
         };
+        let baseline = match &rule.body {
+            Body::Correlation(Correlation { baseline: Some(baseline), .. }) => {
+                Some((self.field(&baseline.of), baseline.peers.as_ref().map(|peers| self.field(peers))))
+            }
+            _ => None,
+        };
         let lower = lower_bound(&condition, &shape);
         let only_upper = !condition.is_empty()
             && condition.iter().all(|(comparison, _)| matches!(comparison, Comparison::Less | Comparison::AtMost));
@@ -309,7 +317,8 @@ impl Plan {
             },
             lowest: only_upper,
             reports: rule.reports,
-            waits: waits(&shape, &condition, passes_on),
+            waits: baseline.is_some() || waits(&shape, &condition, passes_on),
+            baseline,
             shape,
             bits,
             window,
@@ -392,6 +401,10 @@ impl Plan {
                     if !reached.insert(node) {
                         continue;
                     }
+                    if let Some((of, peers)) = self.nodes[node].baseline {
+                        keeps.insert(of);
+                        keeps.extend(peers);
+                    }
                     for onward in self.nodes[node].routes.clone() {
                         if !self.stays(&self.nodes[node], onward) {
                             keeps.extend(self.read_by(onward));
@@ -443,7 +456,7 @@ fn lower_bound(condition: &[(Comparison, Decimal)], shape: &Shape) -> Option<(De
         .iter()
         .filter_map(|(comparison, bound)| match comparison {
             Comparison::AtLeast | Comparison::Equal if whole => Some((bound.ceil(), false)),
-            Comparison::Greater if whole => Some((bound.floor() + Decimal::ONE, false)),
+            Comparison::Greater if whole => Some((bound.floor().saturating_add(Decimal::ONE), false)),
             Comparison::AtLeast | Comparison::Equal => Some((*bound, false)),
             Comparison::Greater => Some((*bound, true)),
             Comparison::Less | Comparison::AtMost | Comparison::NotEqual => None,

@@ -69,7 +69,7 @@ pub(super) fn alert(
         first_event_at: Timestamp::from_micros(episode.first_event),
         last_event_at: Timestamp::from_micros(episode.last),
         event_ids: episode.named.clone(),
-        baseline: None,
+        baseline: episode.baseline.as_deref().cloned(),
         escalations: episode.escalations.clone(),
         state,
         merged_into: None,
@@ -116,7 +116,13 @@ fn explanation(set: &RuleSet, rule: &Rule, node: &Node, key: &[(String, String)]
         }
         _ => String::new(),
     };
-    format!("{what}{by}{against}").replace('|', "¦").replace(['\r', '\n'], " ")
+    let usual = episode.baseline.as_ref().map_or_else(String::new, |baseline| {
+        let of =
+            |part: &serde_json::Value| format!("median {}, spread {}, n {}", part["median"], part["spread"], part["n"]);
+        let peers = baseline.get("peers").map_or_else(String::new, |peers| format!("; for peers: {}", of(peers)));
+        format!(", usual: {}{peers}", of(baseline))
+    });
+    format!("{what}{by}{against}{usual}").replace('|', "¦").replace(['\r', '\n'], " ")
 }
 
 /// The name of a field as the wire schema has it.

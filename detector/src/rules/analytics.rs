@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 
 use super::field::Field;
 use super::finding::{Report, quoted};
-use super::model::{FirstSeen, TimeGate, ZoneOf};
+use super::model::{Baseline, FirstSeen, TimeGate, ZoneOf};
 use super::node::{Node, Value};
 use super::section::{self, Section};
 
@@ -39,6 +39,7 @@ pub(super) struct Analytics {
     pub(super) time: Option<TimeGate>,
     pub(super) first_seen: Option<FirstSeen>,
     pub(super) after_silence: Option<i64>,
+    pub(super) baseline: Option<Baseline>,
     /// `key` and `when` as one text: what of it decides what the rule finds.
     pub(super) canonical: String,
 }
@@ -146,7 +147,7 @@ fn when(node: &Node, on: On, read: &mut Analytics, report: &mut Report) {
         if on == On::Detection {
             report.error(node.at, "baseline compares counts; write it on the correlation");
         }
-        baseline(node, report);
+        read.baseline = baseline(node, report);
     }
 }
 
@@ -199,37 +200,31 @@ fn first_seen(node: &Node, report: &mut Report) -> Option<FirstSeen> {
     Some(FirstSeen { of, field, within: within?, after_age, after_events })
 }
 
-/// Its syntax is checked, so that files need not change once it is evaluated.
-fn baseline(node: &Node, report: &mut Report) {
+fn baseline(node: &Node, report: &mut Report) -> Option<Baseline> {
     let known = ["of", "peers", "bucket", "history", "ready", "above"];
-    let before = report.errors();
-    let Some(section) = Section::open("baseline", node, &known, report) else {
-        return;
-    };
-    for key in ["of", "peers"] {
-        if let Some(node) = section.get(key) {
-            section::text(node, key, report);
-        }
-    }
-    section.need("of", report);
-    for key in ["bucket", "history"] {
-        if let Some(node) = section.need(key, report) {
-            section::duration(node, key, report);
-        }
-    }
-    if let Some(node) = section.get("ready") {
-        section::whole(node, 10_000, "ready", report);
-    }
-    if let Some(node) = section.need("above", report)
-        && section::number(node, "above", report).is_some_and(|above| above <= Decimal::ZERO)
-    {
+    let section = Section::open("baseline", node, &known, report)?;
+    let of = section.need("of", report).and_then(|node| section::text(node, "of", report));
+    let peers = section.get("peers").and_then(|node| section::text(node, "peers", report));
+    let bucket = section.need("bucket", report).and_then(|node| section::duration(node, "bucket", report));
+    let history = section.need("history", report).and_then(|node| section::duration(node, "history", report));
+    let ready = section.get("ready").and_then(|node| section::whole(node, 10_000, "ready", report));
+    let above = section.need("above", report).and_then(|node| section::number(node, "above", report));
+    if above.is_some_and(|above| above <= Decimal::ZERO) {
         report.error(node.at, "above must be more than 0");
     }
-    if report.errors() == before {
+    let (bucket, history) = (bucket?, history?);
+    let buckets = history / bucket;
+    if buckets < 1 || buckets > 1_000 {
+        report.error(node.at, "history must be 1 to 1000 buckets long");
+    }
+    let ready = usize::try_from(ready.unwrap_or(1)).unwrap_or(1);
+    if i64::try_from(ready).is_ok_and(|ready| ready > buckets) {
         report.error_hint(
             node.at,
-            "this build cannot evaluate when.baseline, and without it the rule would alert more often than it says",
-            "leave it out: the condition stays as the floor",
+            format!("ready asks for {ready} buckets, and the history has {buckets}"),
+            "a longer history, or fewer buckets",
         );
     }
+    let (of, peers) = (Field::resolve(of?), peers.map(Field::resolve));
+    Some(Baseline { of, peers, bucket, history, ready, above: above? })
 }

@@ -246,6 +246,7 @@ impl<'a> Linker<'a> {
             group_by: group_by.collect(),
             timespan: draft.timespan,
             condition: draft.condition.clone(),
+            baseline: document.analytics.baseline.clone(),
         })
     }
 }

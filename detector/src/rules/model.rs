@@ -154,6 +154,26 @@ pub struct Correlation {
     pub timespan: i64,
     /// When the value holds. For `temporal*` it compares the number of referenced rules in the window.
     pub condition: Condition,
+    /// The value must also be beyond what is usual.
+    pub baseline: Option<Baseline>,
+}
+
+/// `when.baseline`: the value is also more than `median + above · MAD` of the own closed buckets, and of those of the
+/// peers where there are enough.
+#[derive(Debug, Clone)]
+pub struct Baseline {
+    /// Whose values.
+    pub of: Field,
+    /// What those who are compared with have in common.
+    pub peers: Option<Field>,
+    /// Length of a bucket in microseconds; the figure of a bucket is the largest value in it.
+    pub bucket: i64,
+    /// How far back buckets count, in microseconds.
+    pub history: i64,
+    /// How many closed buckets there have to be.
+    pub ready: usize,
+    /// How many spreads above the median.
+    pub above: Decimal,
 }
 
 /// Types of correlation.

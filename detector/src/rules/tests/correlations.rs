@@ -264,10 +264,9 @@ fn analytics_are_strict() {
         ("v: 1, key: [user]", "a correlation's key is its group-by"),
         ("v: 1, when: {after_silence: 9d}", "gates events"),
         ("v: 1, when: {first_seen: {field: ip, of: user, within: 1d}}", "gates events"),
-        (
-            "v: 1, when: {baseline: {of: user, bucket: 1d, history: 28d, above: 6}}",
-            "this build cannot evaluate when.baseline",
-        ),
+        ("v: 1, when: {baseline: {of: user, bucket: 1d, history: 12h, above: 6}}", "1 to 1000 buckets"),
+        ("v: 1, when: {baseline: {of: user, bucket: 1d, history: 7d, ready: 8, above: 6}}", "the history has 7"),
+        ("v: 1, when: {baseline: {of: user, bucket: 1d, history: 7d, above: 0}}", "more than 0"),
         ("v: 1, when: {baseline: {of: user, bucket: 1d}}", "baseline needs `history`"),
     ] {
         let findings = on_correlation(analytics);
