@@ -1,9 +1,12 @@
 //! The shapes of answers: objects, lists, and lists as CSV.
 
+use std::sync::Arc;
+
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
+use store::KeyedRequest;
 
 use crate::extract::{Fields, FromFields};
 use crate::gate::{Note, Recorded};
@@ -24,13 +27,38 @@ pub(crate) fn seen(body: &impl Serialize) -> Response {
 
 /// A change that is done and journaled.
 pub(crate) fn changed(status: StatusCode, message: &str, name: &str, object: &impl Serialize) -> Response {
-    let mut body = json!({ "message": message });
-    match serde_json::to_value(object) {
-        Ok(Value::Null) => {}
-        Ok(value) => body[name] = value,
-        Err(error) => return Problem::internal(error).into_response(),
+    match told(message, name, object) {
+        Ok(body) => recorded(json_with(status, &body)),
+        Err(error) => Problem::internal(error).into_response(),
     }
-    recorded(json_with(status, &body))
+}
+
+fn told(message: &str, name: &str, object: &impl Serialize) -> serde_json::Result<Value> {
+    let mut body = json!({ "message": message });
+    match serde_json::to_value(object)? {
+        Value::Null => {}
+        value => body[name] = value,
+    }
+    Ok(body)
+}
+
+/// Keeps the answer of a change in the transaction of that change, where the request carries an `Idempotency-Key`: if
+/// the program dies before it has answered, the next try is told. Made in the handler, used where the activity is.
+pub(crate) struct Keep(Option<Arc<KeyedRequest>>);
+
+impl Keep {
+    pub(crate) fn new() -> Self {
+        Self(KeyedRequest::current())
+    }
+
+    /// Keeps what [`changed`] will answer.
+    pub(crate) fn changed(&self, status: StatusCode, message: &str, name: &str, object: &impl Serialize) {
+        let Some(request) = &self.0 else { return };
+        match told(message, name, object).and_then(|body| serde_json::to_vec(&body)) {
+            Ok(body) => request.will_answer(status.as_u16(), body),
+            Err(error) => tracing::warn!(%error, "an answer cannot be kept for its Idempotency-Key"),
+        }
+    }
 }
 
 /// Marks an answer whose activity is in the journal.

@@ -87,7 +87,7 @@ async fn in_turn(app: &AppState, name: &str, request: Request, next: Next) -> Ou
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error).with_reason("key_reused"));
         }
     }
-    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+    let response = app.store.keyed(name, next.run(Request::from_parts(parts, Body::from(body)))).await;
     match response.status() {
         // Who is asking and what they may do is looked at anew each time, and after these nothing was done.
         StatusCode::UNAUTHORIZED

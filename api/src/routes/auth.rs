@@ -116,7 +116,9 @@ async fn register(
         full_name: new.user.full_name.flatten(),
         role,
     };
+    let keep = answer::Keep::new();
     let journal = move |row: &UserRow| {
+        keep.changed(StatusCode::CREATED, "User registered successfully", "user", &User::from(row));
         let mut activity = base;
         activity.resource = Some(format!("users/{}", row.user_id));
         activity.detail = Some(format!("Created user {} ({}) as {}", row.user_id, row.username, row.role.name()));

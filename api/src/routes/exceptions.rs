@@ -130,7 +130,9 @@ async fn create(
     }
     let Members { rule_id, key, until, reason } = members;
     let new = NewException { rule_id, key, until, reason, by_user: caller.user.username.clone() };
+    let keep = answer::Keep::new();
     let journal = move |row: &ExceptionRow| {
+        keep.changed(StatusCode::CREATED, "Exception created successfully", "exception", &View::from(row.clone()));
         let resource = format!("exceptions/{}", row.exception_id);
         let mut activity = caller.activity("Admin", &resource, LogType::System);
         let NewException { rule_id, until, reason, .. } = &row.exception;

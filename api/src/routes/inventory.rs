@@ -138,7 +138,9 @@ async fn create(
         quantity: members.quantity.unwrap_or(0),
         price_cents: members.price_cents.unwrap_or(0),
     };
+    let keep = answer::Keep::new();
     let journal = move |row: &ItemRow| {
+        keep.changed(StatusCode::CREATED, "Item created successfully", "item", &Item::from(row));
         let mut activity = caller.activity("Create", &format!("inventory/{}", row.item_id), LogType::DataAccess);
         activity.detail = Some(format!("Created item {} ({})", row.item_id, row.name));
         activity

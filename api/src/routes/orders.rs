@@ -148,7 +148,9 @@ async fn create(
     if !all(&caller) && !caller.is(user) {
         return Err(Problem::forbidden("You may only order for yourself.").with_reason("not_own"));
     }
+    let keep = answer::Keep::new();
     let journal = move |row: &OrderRow| {
+        keep.changed(StatusCode::CREATED, "Order created successfully", "order", &Order::from(row.clone()));
         let mut activity = caller.activity("Create", &format!("orders/{}", row.order_id), LogType::DataAccess);
         let OrderRow { order_id, quantity, item_name, username, .. } = row;
         activity.detail = Some(format!("Created order {order_id}: {quantity} × {item_name} for {username}"));
