@@ -153,7 +153,11 @@ impl Usual {
 fn median(figures: &mut [Decimal]) -> Decimal {
     figures.sort_unstable();
     let middle = figures.len() / 2;
-    if figures.len() % 2 == 1 { figures[middle] } else { figures[middle - 1].saturating_add(figures[middle]) / Decimal::TWO }
+    if figures.len() % 2 == 1 {
+        figures[middle]
+    } else {
+        figures[middle - 1].saturating_add(figures[middle]) / Decimal::TWO
+    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::ring::Value;
 use crate::rules::{Field, network};
 
 /// What is kept of an event: texts by index of [`Plan::fields`].
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Record(Box<[(u16, Box<str>)]>);
 
 impl Record {

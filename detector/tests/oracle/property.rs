@@ -1,0 +1,131 @@
+//! For any arrival order within the lateness the engine's alerts are those of the oracle.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use chrono_tz::Tz;
+use detector::engine::{Engine, Settings};
+use detector::rules::{RuleSet, RuleSource};
+use domain::{Activity, Alert, MINUTE, SECOND, Timestamp};
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use uuid::Uuid;
+
+use crate::compare::{difference, final_alerts};
+use crate::draw::{Arrival, Case, Run, arrivals, case, yaml};
+use crate::episodes::Found;
+use crate::reference::{World, Zones};
+
+fn zones() -> Zones {
+    Zones { default: Tz::UTC, users: BTreeMap::from([("bob".to_owned(), Tz::Asia__Tokyo)]) }
+}
+
+fn settings() -> Settings {
+    let zones = zones();
+    Settings { zone: zones.default, zones: zones.users.into_iter().collect(), ..Settings::default() }
+}
+
+fn load(text: &str) -> Result<RuleSet, String> {
+    let loaded = detector::rules::load(&[RuleSource::text("drawn.yml", text)]);
+    loaded.map(|loaded| loaded.rules).map_err(|findings| {
+        let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        lines.join("\n")
+    })
+}
+
+fn oracle(rules: &RuleSet, arrivals: &[Arrival]) -> Vec<Found> {
+    let mut events: Vec<Activity> =
+        arrivals.iter().map(|arrival| &arrival.activity).filter(|activity| !activity.late).cloned().collect();
+    events.sort_by_key(|event| (event.occurred_at, event.event_id));
+    let mut scratch = detector::rules::Scratch::default();
+    let mut matched = Vec::new();
+    for event in &events {
+        let mut found = Vec::new();
+        rules.matcher.matches(event, &mut scratch, &mut found);
+        matched.push(found);
+    }
+    World { rules: &rules.rules, events: &events, matched, zones: zones() }.alerts()
+}
+
+fn engine(rules: &Arc<RuleSet>, arrivals: &[Arrival], lateness: i64) -> Vec<Alert> {
+    let mut engine = Engine::new(Arc::clone(rules), settings());
+    let mut alerts: HashMap<Uuid, Alert> = HashMap::new();
+    let mut newest = Timestamp::MIN;
+    for Arrival { activity, advance, .. } in arrivals {
+        newest = newest.max(activity.received_at);
+        if !activity.late {
+            engine.observe(activity);
+        }
+        match advance {
+            0 => engine.advance(newest.plus(-lateness - 1)),
+            1 => engine.advance(newest.plus(-lateness - MINUTE)),
+            2 => alerts.extend(engine.drain().into_iter().map(|alert| (alert.alert_id, alert))),
+            _ => {}
+        }
+    }
+    engine.finish();
+    alerts.extend(engine.drain().into_iter().map(|alert| (alert.alert_id, alert)));
+    final_alerts(alerts.into_values())
+}
+
+fn check(rules: &Arc<RuleSet>, case: &Case, run: &Run) -> Result<usize, String> {
+    let arrivals = arrivals(case, run);
+    let expected = oracle(rules, &arrivals);
+    let got = engine(rules, &arrivals, i64::from(run.lateness) * case.unit() * SECOND);
+    difference(&expected, &got).map_or(Ok(expected.len()), Err)
+}
+
+/// The case as files of a scenario folder.
+fn files(case: &Case) -> String {
+    let mut text = format!("--- rules.yml\n{}", yaml(case));
+    for run in &case.runs {
+        let lateness = i64::from(run.lateness) * case.unit();
+        let _ = writeln!(text, "--- events.ndjson (lateness {lateness}s; * late, | watermark told, d drained)");
+        for arrival in arrivals(case, run) {
+            let late = if arrival.activity.late { "*" } else { "" };
+            let advance = ["|", "|60", "d"].get(usize::from(arrival.advance)).unwrap_or(&"");
+            let _ = writeln!(text, "{} {late}{advance}", arrival.line);
+        }
+    }
+    text
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+/// `ORACLE_CASES` and `ORACLE_SEED` look further and elsewhere; without them every run sees the same cases.
+#[test]
+fn any_arrival_order_within_the_lateness_gives_the_oracles_alerts() {
+    let wanted = number("ORACLE_CASES").unwrap_or(10_000);
+    let mut seed = [7; 32];
+    seed[..8].copy_from_slice(&number("ORACLE_SEED").unwrap_or(1).to_le_bytes());
+    // A case has three runs on average; each is compared.
+    let config = Config {
+        cases: u32::try_from(wanted / 3 + wanted / 50).expect("fewer"),
+        failure_persistence: None,
+        max_shrink_iters: 20_000,
+        ..Config::default()
+    };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
+    let (runs, alerts) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let outcome = runner.run(&case(), |case| {
+        let rules = load(&yaml(&case)).map_err(|error| TestCaseError::fail(format!("refused: {error}")))?;
+        let rules = Arc::new(rules);
+        for run in &case.runs {
+            let found = check(&rules, &case, run).map_err(TestCaseError::fail)?;
+            runs.fetch_add(1, Ordering::Relaxed);
+            alerts.fetch_add(found, Ordering::Relaxed);
+        }
+        Ok(())
+    });
+    match outcome {
+        Ok(()) => {}
+        Err(TestError::Fail(reason, case)) => panic!("{reason}\n{}", files(&case)),
+        Err(TestError::Abort(reason)) => panic!("gave up: {reason}"),
+    }
+    let (runs, alerts) = (runs.into_inner() as u64, alerts.into_inner() as u64);
+    assert!(runs >= wanted, "only {runs} runs were compared");
+    assert!(alerts > runs, "only {alerts} alerts in {runs} runs: the cases say too little");
+}
