@@ -2,13 +2,15 @@
 
 use std::net::SocketAddr;
 
+use futures_util::{Stream, StreamExt};
 use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::{Bytes, Frame};
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 type Body = http_body_util::combinators::BoxBody<Bytes, std::convert::Infallible>;
 
@@ -117,14 +119,30 @@ impl Call {
 
     /// A body in pieces, without a length beforehand.
     #[must_use]
-    pub fn pieces(mut self, pieces: Vec<Bytes>) -> Self {
-        let frames = pieces.into_iter().map(|piece| Ok(Frame::data(piece)));
-        self.body = StreamBody::new(futures_util::stream::iter(frames)).boxed();
+    pub fn pieces(self, pieces: Vec<Bytes>) -> Self {
+        self.stream(futures_util::stream::iter(pieces))
+    }
+
+    /// A body that comes while it is made.
+    #[must_use]
+    pub fn stream(mut self, pieces: impl Stream<Item = Bytes> + Send + Sync + 'static) -> Self {
+        self.body = BodyExt::boxed(StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece)))));
         self
     }
 
     /// Sends it on a connection of its own.
     pub async fn send(self) -> Answer {
+        let path = self.path.clone();
+        let mut open = self.open().await;
+        let mut body = Vec::new();
+        while let Some(piece) = open.next().await {
+            body.extend_from_slice(&piece);
+        }
+        Answer { status: open.status, headers: open.headers.clone(), body: body.into(), path }
+    }
+
+    /// Sends it, and leaves the answer to be read piece by piece.
+    pub async fn open(self) -> Open {
         let Self { address, method, path, headers, body } = self;
         let stream = TcpStream::connect(address).await.expect("the program listens");
         let (mut sender, connection) =
@@ -136,9 +154,35 @@ impl Call {
         }
         let response = sender.send_request(request.body(body).expect("a request")).await.expect("an answer");
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.expect("the whole answer").to_bytes();
-        driver.abort();
-        Answer { status: parts.status.as_u16(), headers: parts.headers, body, path }
+        Open { status: parts.status.as_u16(), headers: parts.headers, body, driver }
+    }
+}
+
+/// An answer whose body still comes.
+pub struct Open {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    body: Incoming,
+    driver: JoinHandle<hyper::Result<()>>,
+}
+
+impl Open {
+    /// The next piece; `None` at the end.
+    pub async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            let frame = self.body.frame().await?.expect("a whole answer");
+            if let Ok(data) = frame.into_data() {
+                return Some(data);
+            }
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.driver.abort();
     }
 }
 

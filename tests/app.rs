@@ -199,6 +199,15 @@ impl TestApp {
         all.into_values().collect()
     }
 
+    /// Waits until the workers have seen everything that was recorded.
+    pub async fn settled(&self) {
+        self.eventually("the workers are done", async || {
+            let body = self.anonymous().get("/api/health/ready").await.expect(200).json();
+            (body["ingest_lag"] == 0 && body["detector_lag"] == 0).then_some(())
+        })
+        .await;
+    }
+
     /// What `look` finds, as soon as it finds something; within ten seconds.
     ///
     /// # Panics

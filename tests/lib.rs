@@ -1,7 +1,8 @@
 //! What the story tests share: the real program on a port of its own, and actors who send requests to it.
 //!
 //! - [`TestApp`]: store, API and workers in a temporary directory; nothing is mocked.
-//! - [`Actor`]: somebody with a token, or without one. [`Call`]: one request being put together. [`Answer`]: its answer.
+//! - [`Actor`]: somebody with a token, or without one. [`Call`]: one request being put together. [`Answer`]: its answer;
+//!   [`Open`]: one that still comes.
 //! - The stories stand in `tests/stories`, one file a subject.
 //!
 //! # How to add a story
@@ -11,5 +12,5 @@
 mod actor;
 mod app;
 
-pub use actor::{Actor, Answer, Call};
+pub use actor::{Actor, Answer, Call, Open};
 pub use app::{Builder, PASSWORD, TestApp};

@@ -1,5 +1,7 @@
 //! [`Body`]: a JSON object read into a type, with the name of what is wrong where it cannot be.
 
+use std::time::Duration;
+
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -10,6 +12,14 @@ use crate::problem::{Outcome, Problem};
 
 /// The largest JSON body, except for streams.
 pub(crate) const MOST_JSON: usize = 1024 * 1024;
+
+/// How long a body, or the next piece of a stream, may be on its way.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// 408: whoever sends a byte now and then must not hold anything for long.
+pub(crate) fn too_slow() -> Problem {
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "The request body did not arrive in time; send it again.")
+}
 
 /// A JSON object as the body. An absent body is an object without members: some clients post nothing.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -40,7 +50,8 @@ pub(crate) fn json_type(headers: &HeaderMap) -> Outcome<()> {
 
 /// The whole body, or 413.
 pub(crate) async fn read_limited(body: axum::body::Body, most: usize) -> Outcome<axum::body::Bytes> {
-    to_bytes(body, most).await.map_err(|error| {
+    let Ok(read) = tokio::time::timeout(PATIENCE, to_bytes(body, most)).await else { return Err(too_slow()) };
+    read.map_err(|error| {
         use std::error::Error;
         let mut source: Option<&(dyn Error + 'static)> = Some(&error);
         while let Some(inner) = source {

@@ -5,7 +5,7 @@ mod fields;
 mod number;
 mod query;
 
-pub(crate) use body::{Body, MOST_JSON, json_type, read_limited};
+pub(crate) use body::{Body, MOST_JSON, PATIENCE, json_type, read_limited, too_slow};
 pub(crate) use fields::{Fields, FromFields};
 pub(crate) use query::{PathId, Query, decoded};
 

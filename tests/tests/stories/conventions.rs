@@ -95,8 +95,12 @@ async fn an_allowed_page_can_read_every_error() {
     assert_readable(&from(admin.call("POST", "/api/inventory").body(large)).await.expect(413));
     let text = admin.call("POST", "/api/inventory").header("content-type", "text/html").body("x");
     assert_readable(&from(text).await.expect(415));
-    futures_util::future::join_all((0..400).map(|_| admin.get("/api/auth/me"))).await;
-    let limited = from(admin.call("GET", "/api/auth/me")).await.expect(429);
+    let mut limited = None;
+    while limited.is_none() {
+        let many = (0..300).map(|_| from(admin.call("GET", "/api/auth/me")));
+        limited = futures_util::future::join_all(many).await.into_iter().find(|answer| answer.status == 429);
+    }
+    let limited = limited.expect("somebody too many");
     assert_eq!(limited.header("retry-after"), "1");
     assert_readable(&limited);
 }

@@ -36,14 +36,14 @@ async fn whole_lists_page_where_a_limit_is_asked_for() {
         app.create(&format!("extra {number}"), Role::Employee).await;
     }
     for (path, member, total) in
-        [("/api/users", "user_id", 10), ("/api/inventory", "item_id", 5), ("/api/orders", "order_id", 5)]
+        [("/api/users", "user_id", 10_usize), ("/api/inventory", "item_id", 5), ("/api/orders", "order_id", 5)]
     {
         let whole = admin.get(path).await.expect(200);
         assert_eq!(whole.header("x-total-count"), total.to_string());
         assert_eq!(whole.header("link"), "");
         let (rows, pages) = follow(&admin, &format!("{path}/?limit=2")).await;
         assert_eq!(ids(&rows, member), ids(&whole.rows(), member), "{path}");
-        assert_eq!(pages, (total + 1) / 2);
+        assert_eq!(pages, total.div_ceil(2));
         let mut sorted = ids(&rows, member);
         sorted.sort_unstable();
         if member == "order_id" {

@@ -17,3 +17,4 @@ mod rights;
 mod sessions;
 mod throttling;
 mod users;
+mod watching;

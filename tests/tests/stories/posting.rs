@@ -255,6 +255,27 @@ fn hyper_bytes(bytes: &[u8]) -> hyper::body::Bytes {
 }
 
 #[tokio::test]
+async fn a_stream_that_breaks_off_says_where_to_go_on() {
+    let app = TestApp::start().await;
+    let system = app.system("unlucky").await;
+    let (send, receive) = tokio::sync::mpsc::unbounded_channel::<hyper::body::Bytes>();
+    let pieces = futures_util::stream::unfold(receive, |mut receive| async { Some((receive.recv().await?, receive)) });
+    let call = system.call("POST", "/api/logs/").header("content-type", "application/x-ndjson").stream(pieces);
+    let answer = tokio::spawn(call.send());
+    let lines = |count: usize| "{\"action\":\"View\",\"user\":\"x\"}\n".repeat(count);
+    send.send(format!("not json\n{}", lines(1_500)).into()).expect("a reader");
+    app.eventually("the first thousand", async || (posted(&app).await.len() == 999).then_some(())).await;
+    // The database goes away.
+    app.store.close().await;
+    send.send(lines(1_000).into()).expect("a reader");
+    drop(send);
+    let answer = answer.await.expect("an answer").expect(503);
+    assert_eq!(counts(&answer), [999, 0, 0, 0, 1]);
+    assert_eq!(answer.json()["next_line"], 1_001);
+    assert!(!answer.header("retry-after").is_empty());
+}
+
+#[tokio::test]
 async fn without_a_key_or_a_session_nothing_is_taken() {
     let app = TestApp::start().await;
     let mut stranger = app.anonymous();

@@ -80,6 +80,9 @@ async fn deleted_accounts_are_hidden_but_their_deeds_are_not() {
     let order_id = &order["order"]["order_id"];
     let kept = admin.get(&format!("/api/orders/{order_id}")).await.expect(200).json();
     assert_eq!(kept["username"], "erin");
+    app.settled().await;
+    let logs = admin.get(&format!("/api/logs?user_id={}", erin.id())).await.expect(200).rows();
+    assert!(!logs.is_empty() && logs.iter().all(|row| row["username"] == "erin"));
     let done = |a: &Value| a["action"] == "Delete" && a["outcome"] == "success";
     let deed = app.journal().await.into_iter().rfind(done).expect("an activity");
     assert_eq!(deed["detail"], format!("Deleted user {} (erin)", erin.id()));

@@ -7,17 +7,20 @@ use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use domain::{SECOND, Timestamp};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::View;
 use crate::auth::rights::{Allowed, SeeAnalytics};
 use crate::problem::Outcome;
+use crate::serve::Closing;
 use crate::state::AppState;
 
 /// How often changes are looked for.
@@ -42,6 +45,7 @@ struct Following {
 pub(super) async fn stream(
     Allowed(caller, _): Allowed<SeeAnalytics>,
     State(app): State<AppState>,
+    closing: Option<Extension<Closing>>,
     headers: HeaderMap,
 ) -> Outcome<Response> {
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok());
@@ -59,10 +63,12 @@ pub(super) async fn stream(
     if last.is_none() {
         following.mark_old().await?;
     }
+    let closing = closing.map_or_else(CancellationToken::new, |Extension(Closing(token))| token);
     let events = stream::unfold(following, |mut following| async move {
         let event = following.next().await?;
         Some((Ok::<Event, Infallible>(event), following))
     });
+    let events = events.take_until(closing.cancelled_owned());
     let alive = KeepAlive::new().interval(Duration::from_secs(15));
     Ok(Sse::new(events).keep_alive(alive).into_response())
 }

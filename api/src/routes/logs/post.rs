@@ -16,7 +16,7 @@ use super::provenance::{Posted, Receipt, Refusal, Reporter};
 use super::tally::Tally;
 use crate::answer;
 use crate::auth::caller::Identity;
-use crate::extract::{MOST_JSON, json_type, read_limited};
+use crate::extract::{MOST_JSON, PATIENCE, json_type, read_limited, too_slow};
 use crate::gate::Note;
 use crate::idempotency;
 use crate::problem::{Outcome, Problem};
@@ -137,7 +137,9 @@ impl Intake<'_> {
         let mut pieces = body.into_data_stream();
         let mut lines = Lines::default();
         let mut length = 0;
-        while let Some(piece) = pieces.next().await {
+        loop {
+            let piece = tokio::time::timeout(PATIENCE, pieces.next()).await.map_err(|_| too_slow())?;
+            let Some(piece) = piece else { break };
             let piece: Bytes = piece.map_err(|_| Problem::field("body", "The stream broke off."))?;
             length += piece.len();
             if length > MOST_STREAM {
