@@ -1,6 +1,7 @@
 //! `Idempotency-Key` on `POST`: for 24 hours the same key gets the same answer, and the change is done once.
 //!
-//! `POST /api/logs` is left out: it streams, and its events have ids of their own.
+//! `POST /api/logs` is left out: it streams, and its events have ids of their own. So is `POST /api/keys`: its answer
+//! holds a secret that is written down nowhere, and the name of a key is taken by the first request anyway.
 
 use std::sync::Arc;
 
@@ -25,8 +26,8 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// The key that a request brings, if keys mean anything for it.
 pub(crate) fn key(request: &Request) -> Option<HeaderValue> {
-    let streams = request.uri().path().trim_end_matches('/') == "/api/logs";
-    if *request.method() != Method::POST || streams {
+    let path = request.uri().path().trim_end_matches('/');
+    if *request.method() != Method::POST || matches!(path, "/api/logs" | "/api/keys") {
         return None;
     }
     request.headers().get("idempotency-key").cloned()

@@ -11,6 +11,7 @@ mod keys;
 mod logs;
 mod orders;
 mod rules;
+mod schema;
 mod users;
 
 use axum::Router;
@@ -47,6 +48,7 @@ pub fn router(app: AppState) -> Router {
     Router::new()
         .merge(located)
         .merge(health::routes())
+        .merge(schema::routes())
         .fallback(shell::unknown_route)
         .method_not_allowed_fallback(shell::wrong_method)
         .layer(from_fn_with_state(app.clock.clone(), shell::wrap))

@@ -151,6 +151,8 @@ async fn health_needs_nobody() {
     let body = app.anonymous().get("/api/health").await.expect(200).json();
     assert_eq!(body, json!({ "status": "healthy", "message": "Backend is running" }));
     let _ = app.anonymous().get("/api/health/live").await.expect(200);
+    let schema = app.anonymous().get("/api/schema/activity").await.expect(200).json();
+    assert!(schema["properties"]["action"].is_object());
     let ready = app.anonymous().get("/api/health/ready").await.expect(200).json();
     for member in ["journal_pending", "ingest_lag", "detector_lag"] {
         assert!(ready[member].is_i64(), "{member}: {ready}");

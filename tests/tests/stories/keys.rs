@@ -57,3 +57,14 @@ async fn names_of_keys_are_unique_and_plain() {
         let _ = admin.post("/api/keys", body).await.expect(400);
     }
 }
+
+#[tokio::test]
+async fn a_key_is_shown_once_even_to_who_sends_an_idempotency_key() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let create =
+        || admin.call("POST", "/api/keys").header("idempotency-key", "k").json(&json!({ "name": "once" })).send();
+    let _ = create().await.expect(201);
+    let answer = create().await.expect(409);
+    assert!(!answer.text().contains("sa_"));
+}
