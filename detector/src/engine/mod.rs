@@ -3,7 +3,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `plan` | a rule set laid out: rings that rules share, channels, routes between rules; which rules wait |
+//! | `plan`, `layout` | a rule set laid out: rings that rules share, channels, routes between rules; which rules wait |
 //! | `ring` | the events of one key, in order |
 //! | `window` | what one rule sees of a ring: two ends that move in both directions, and an aggregate |
 //! | `episode` | from the moments at which a rule holds to alerts that grow, merge and are taken back |
@@ -32,6 +32,7 @@ mod episode;
 mod evaluate;
 mod history;
 mod keys;
+mod layout;
 mod plan;
 mod record;
 mod report;
@@ -49,7 +50,7 @@ use domain::{Activity, Alert, AlertState, DAY, Timestamp};
 use uuid::Uuid;
 
 pub use calendar::Calendar;
-pub use plan::waiting as waits;
+pub use layout::waiting as waits;
 pub use record::number_of;
 
 use crate::rules::{Body, RuleSet, Scratch};
