@@ -29,6 +29,7 @@ use crate::{Error, Result};
 
 pub use detection::{Change, Detected, DetectionBatch, Stored};
 pub use read::AlertFilter;
+pub(crate) use steps::TAKEN_BACK;
 pub(crate) use subjects::Subject;
 pub use triage::{HistoryRow, Triage};
 

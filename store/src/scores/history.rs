@@ -7,6 +7,7 @@ use domain::risk::{Contribution, HALF_LIFE, Risk, risk};
 use uuid::Uuid;
 
 use crate::Result;
+use crate::alerts::TAKEN_BACK;
 use crate::query::{Query, id};
 use crate::scores::Evidence;
 
@@ -60,19 +61,34 @@ pub(crate) fn events(rows: Vec<Columns>) -> Result<Vec<Event>> {
     Ok(events)
 }
 
+/// What is known of one alert.
+#[derive(Debug)]
+struct Standing<'a> {
+    /// The last step that raised it: its points, and from when its weight falls.
+    rise: &'a Event,
+    /// Taken back or judged harmless: whatever it rises to after that, it counts for nothing.
+    void: bool,
+}
+
 /// What is known of a user's alerts, step by step.
 #[derive(Debug, Default)]
-pub(crate) struct Known<'a>(HashMap<Uuid, &'a Event>);
+pub(crate) struct Known<'a>(HashMap<Uuid, Standing<'a>>);
 
 impl<'a> Known<'a> {
-    /// One more step. A step with no points (taken back, judged harmless) takes the alert out.
+    /// One more step.
     pub(crate) fn add(&mut self, event: &'a Event) {
-        self.0.insert(event.alert, event);
+        if event.step < TAKEN_BACK {
+            let standing = self.0.entry(event.alert).or_insert(Standing { rise: event, void: false });
+            standing.rise = event;
+        } else if let Some(standing) = self.0.get_mut(&event.alert) {
+            // A verdict says whether it counts, and makes nothing old new.
+            standing.void = event.points == 0;
+        }
     }
 
     /// The risk at a time, with what each alert has to do with it.
     pub(crate) fn risk(&self, as_of: Timestamp) -> (Risk, Vec<Evidence>) {
-        let counting = self.0.values().filter(|event| event.points > 0);
+        let counting = self.0.values().filter(|standing| !standing.void).map(|standing| standing.rise);
         let contributions: Vec<Contribution> = counting
             .map(|event| Contribution {
                 alert: event.alert,
@@ -86,7 +102,7 @@ impl<'a> Known<'a> {
         let whole = risk(&contributions, as_of);
         let evidence = whole.shares.iter().map(|share| Evidence {
             alert: share.alert,
-            points: self.0.get(&share.alert).map_or(0, |event| event.points),
+            points: self.0.get(&share.alert).map_or(0, |standing| standing.rise.points),
             weight: (share.weight * 100.0).round() / 100.0,
             added: share.added,
         });
@@ -106,8 +122,8 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_counts_as_its_last_step_says_and_not_at_all_once_it_is_taken_back() {
-        let (opened, raised, back) = (event(1, 0, 0, 21), event(1, 1, 1, 47), event(1, 1_000, 2, 0));
+    fn an_alert_counts_as_its_last_rise_says_and_not_at_all_once_it_is_taken_back() {
+        let (opened, raised, back) = (event(1, 0, 0, 21), event(1, 1, 1, 47), event(1, TAKEN_BACK, 2, 0));
         let other = event(2, 0, 0, 47);
         let mut known = Known::default();
         known.add(&opened);
@@ -120,5 +136,16 @@ mod tests {
         known.add(&back);
         let (left, evidence) = known.risk(back.at);
         assert!((left.score - 47.0).abs() < 0.1 && evidence.len() == 1, "{left:?}");
+    }
+
+    #[test]
+    fn what_was_judged_harmless_stays_so_when_it_rises_and_another_verdict_makes_nothing_old_new() {
+        let (opened, harmless) = (event(1, 0, 0, 47), event(1, 2_000, 1, 0));
+        let (raised, judged_again) = (event(1, 1, 2, 73), event(1, 2_001, 7 * 24 * 60 + 2, 73));
+        let mut known = Known::default();
+        [&opened, &harmless, &raised].into_iter().for_each(|event| known.add(event));
+        assert_eq!(known.risk(raised.at).0.score, 0.0);
+        known.add(&judged_again);
+        assert!((known.risk(judged_again.at).0.score - 36.5).abs() < 0.1, "a week old by then");
     }
 }

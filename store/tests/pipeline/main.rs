@@ -1,0 +1,12 @@
+//! What the pipeline's side of the store promises, on both engines: activities stored once, alerts with everything that
+//! follows from them, and what the analytics pages read. As in the conformance suite, `TEST_MYSQL_URL` names a server.
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod detection;
+mod ingest;
+mod logs;
+mod pages;
+mod sample;
+mod triage;

@@ -1,0 +1,180 @@
+//! What people make of alerts, and what they except.
+
+use std::collections::BTreeMap;
+
+use domain::{Alert, Severity};
+use store::{AlertFilter, Error, NewException, ScoreFilter, Triage};
+use uuid::Uuid;
+
+use crate::harness::Ground;
+use crate::sample::{alert, at, change, detect, detect_changes, raised};
+
+crate::on_both_engines!(
+    a_verdict_changes_the_risk_from_then_on,
+    what_was_judged_is_kept_when_the_engine_writes_again,
+    nothing_is_done_where_one_has_changed_or_is_missing,
+    two_who_judge_at_once_do_not_overwrite_each_other,
+    an_exception_keeps_alerts_out_of_everything_but_the_count,
+    a_verdict_may_keep_a_rule_quiet,
+);
+
+fn says(status: &str, verdict: Option<&str>) -> Triage {
+    Triage {
+        status: Some(status.to_owned()),
+        verdict: verdict.map(str::to_owned),
+        reason: Some("looked at it".to_owned()),
+        assignee: Some("eve".to_owned()),
+        by_user: "eve".to_owned(),
+    }
+}
+
+async fn judge(ground: &Ground, alert: &Alert, triage: Triage) -> store::Result<Vec<store::AlertRow>> {
+    ground.store.triage(vec![alert.alert_id], None, triage, ground.activity("Admin")).await
+}
+
+async fn risk(ground: &Ground, minutes: i64) -> f64 {
+    ground.store.user_risk("ada", at(minutes)).await.expect("risk").score
+}
+
+async fn a_verdict_changes_the_risk_from_then_on(ground: Ground) {
+    let one = alert(1, "ada", Severity::Medium, 1, 0);
+    detect(&ground, vec![one.clone()]).await;
+    ground.clock.set(at(10));
+    let rows = judge(&ground, &one, says("closed", Some("false_positive"))).await.expect("judged");
+    assert_eq!((rows[0].alert.revision, rows[0].alert.status.as_str()), (2, "closed"));
+    assert_eq!((rows[0].reason.as_deref(), rows[0].assignee.as_deref()), (Some("looked at it"), Some("eve")));
+    assert_eq!((risk(&ground, 9).await > 46.9, risk(&ground, 10).await), (true, 0.0));
+    let scores = ScoreFilter { limit: 10, ..ScoreFilter::default() };
+    let scores = ground.store.anomaly_scores(scores).await.expect("scores");
+    assert_eq!(
+        scores.iter().map(|row| (row.created_at, row.risk_score)).collect::<Vec<_>>(),
+        [(at(10), 0.0), (at(0), 47.0)]
+    );
+    // Another verdict another day.
+    ground.clock.set(at(20));
+    judge(&ground, &one, says("closed", Some("true_positive"))).await.expect("judged");
+    assert!(risk(&ground, 21).await > 46.9);
+    assert_eq!(risk(&ground, 15).await, 0.0);
+    let history = ground.store.alert_history(one.alert_id).await.expect("history");
+    let verdicts: Vec<_> = history.iter().map(|row| (row.at, row.verdict.as_deref())).collect();
+    assert_eq!(verdicts, [(at(10), Some("false_positive")), (at(20), Some("true_positive"))]);
+    assert_eq!(ground.store.alert(one.alert_id).await.expect("alert").map(|row| row.alert.revision), Some(3));
+    let rows = ground.store.journal_page(0, 100).await.expect("journal");
+    let kinds: Vec<&str> = rows.iter().map(|row| row.topic.as_str()).collect();
+    assert_eq!(kinds, ["alerts", "alerts", "activity", "alerts", "activity"]);
+}
+
+async fn what_was_judged_is_kept_when_the_engine_writes_again(ground: Ground) {
+    let one = alert(1, "ada", Severity::Low, 1, 0);
+    detect(&ground, vec![one.clone()]).await;
+    ground.clock.set(at(1));
+    judge(&ground, &one, says("acknowledged", Some("benign"))).await.expect("judged");
+    detect_changes(&ground, vec![change(raised(one.clone(), Severity::High, 5), Severity::Low)]).await;
+    let row = ground.store.alert(one.alert_id).await.expect("alert").expect("there");
+    assert_eq!((row.alert.status.as_str(), row.alert.verdict.as_deref()), ("acknowledged", Some("benign")));
+    assert_eq!((row.alert.severity, row.alert.revision), (Severity::High, 3));
+    assert_eq!(risk(&ground, 6).await, 0.0, "judged harmless, it may grow as it likes");
+    let acknowledged = AlertFilter { status: Some("acknowledged".into()), limit: 9, ..AlertFilter::default() };
+    assert_eq!(ground.store.alerts(acknowledged).await.expect("alerts").len(), 1);
+    // What is not said stays: the reason, the one who looks after it; an empty name is nobody.
+    let nobody = Triage { assignee: Some(String::new()), by_user: "eve".into(), ..Triage::default() };
+    let row = &judge(&ground, &one, nobody).await.expect("judged")[0];
+    assert_eq!((row.assignee.as_deref(), row.reason.as_deref()), (None, Some("looked at it")));
+    assert_eq!(row.alert.verdict.as_deref(), Some("benign"));
+}
+
+async fn nothing_is_done_where_one_has_changed_or_is_missing(ground: Ground) {
+    let (one, two) = (alert(1, "ada", Severity::Low, 1, 0), alert(2, "ada", Severity::Low, 2, 0));
+    detect(&ground, vec![one.clone(), two.clone()]).await;
+    let activity = || ground.activity("Admin");
+    let stale = ground.store.triage(vec![one.alert_id], Some(9), says("closed", None), activity()).await;
+    assert!(matches!(stale, Err(Error::Conflict(_))), "{stale:?}");
+    let missing = vec![one.alert_id, Uuid::from_u128(404)];
+    let missing = ground.store.triage(missing, None, says("closed", None), activity()).await;
+    assert!(matches!(missing, Err(Error::NotFound)), "{missing:?}");
+    let row = ground.store.alert(one.alert_id).await.expect("alert").expect("there");
+    assert_eq!((row.alert.revision, row.alert.status.as_str()), (1, "open"));
+    let both = vec![two.alert_id, one.alert_id, two.alert_id];
+    let rows = ground.store.triage(both, Some(1), says("acknowledged", None), activity()).await.expect("both");
+    assert_eq!(rows.iter().map(|row| row.alert.alert_id).collect::<Vec<_>>(), [two.alert_id, one.alert_id]);
+}
+
+async fn two_who_judge_at_once_do_not_overwrite_each_other(ground: Ground) {
+    let one = alert(1, "ada", Severity::Low, 1, 0);
+    detect(&ground, vec![one.clone()]).await;
+    let tasks: Vec<_> = (0..6)
+        .map(|_| {
+            let (ground, id) = (ground.clone(), one.alert_id);
+            tokio::spawn(async move {
+                let activity = ground.activity("Admin");
+                ground.store.triage(vec![id], Some(1), says("acknowledged", None), activity).await
+            })
+        })
+        .collect();
+    let mut done = 0;
+    for task in tasks {
+        match task.await.expect("task") {
+            Ok(_) => done += 1,
+            Err(error) => assert!(matches!(error, Error::Conflict(_)), "{error}"),
+        }
+    }
+    assert_eq!(done, 1);
+    assert_eq!(ground.store.alert_history(one.alert_id).await.expect("history").len(), 1);
+}
+
+async fn an_exception_keeps_alerts_out_of_everything_but_the_count(ground: Ground) {
+    let new = NewException {
+        rule_id: "rule-1".into(),
+        key: BTreeMap::from([("user".to_owned(), "ada".to_owned())]),
+        until: at(60),
+        reason: "a test of the backup".into(),
+        by_user: "root".into(),
+    };
+    let activity = ground.activity("Admin");
+    let made = ground.store.create_exception(new.clone(), move |_| activity).await.expect("made");
+    let covered = alert(1, "ada", Severity::High, 1, 0);
+    let mut other = alert(1, "bob", Severity::High, 2, 0);
+    other.alert_id = Uuid::from_u128(2);
+    let done = detect(&ground, vec![covered.clone(), other, alert(3, "ada", Severity::Low, 3, 0)]).await;
+    assert_eq!((done.new, done.suppressed), (3, 1));
+    assert_eq!(risk(&ground, 0).await, 21.0);
+    let names = |rows: Vec<store::AlertRow>| -> Vec<String> {
+        let mut names: Vec<String> = rows.into_iter().map(|row| row.alert.explanation).collect();
+        names.sort();
+        names
+    };
+    let shown = ground.store.alerts(AlertFilter { limit: 9, ..AlertFilter::default() }).await.expect("alerts");
+    assert_eq!(names(shown), ["ada did it", "bob did it"]);
+    let hidden = AlertFilter { suppressed: true, limit: 9, ..AlertFilter::default() };
+    assert_eq!(ground.store.alerts(hidden).await.expect("alerts")[0].exception_id, Some(made.exception_id));
+    let flags = store::FlagFilter { limit: 9, ..store::FlagFilter::default() };
+    assert_eq!(ground.store.flagged_activities(flags).await.expect("flags").len(), 2);
+    // It goes on being counted, and stays where it is.
+    detect(&ground, vec![Alert { event_count: 9, ..covered.clone() }]).await;
+    let rows = ground.store.exceptions(at(0)).await.expect("exceptions");
+    assert_eq!(rows.iter().map(|row| (&row.exception, row.suppressed)).collect::<Vec<_>>(), [(&new, 1)]);
+    let row = ground.store.alert(covered.alert_id).await.expect("alert").expect("there");
+    assert!(row.alert.suppressed && row.alert.event_count == 9);
+    // Ended or run out, it covers nothing new.
+    assert!(ground.store.exceptions(at(60)).await.expect("exceptions").is_empty());
+    ground.store.end_exception(made.exception_id, ground.activity("Admin")).await.expect("ended");
+    let again = ground.store.end_exception(made.exception_id, ground.activity("Admin")).await;
+    assert!(matches!(again, Err(Error::NotFound)));
+    let mut later = alert(1, "ada", Severity::High, 4, 30);
+    later.alert_id = Uuid::from_u128(4);
+    assert_eq!(detect(&ground, vec![later]).await.suppressed, 0);
+}
+
+async fn a_verdict_may_keep_a_rule_quiet(ground: Ground) {
+    let one = alert(1, "ada", Severity::Low, 1, 0);
+    detect(&ground, vec![one.clone()]).await;
+    ground.clock.set(at(10));
+    judge(&ground, &one, says("closed", Some("benign"))).await.expect("judged");
+    let of = |n: u128, minutes: i64| {
+        let mut alert = alert(1, "ada", Severity::Low, n, minutes);
+        alert.alert_id = Uuid::from_u128(n);
+        store::Change { mute_after_close: 60 * domain::MINUTE, ..change(alert, Severity::Low) }
+    };
+    assert_eq!(detect_changes(&ground, vec![of(2, 69)]).await.suppressed, 1);
+    assert_eq!(detect_changes(&ground, vec![of(3, 70)]).await.suppressed, 0);
+}
