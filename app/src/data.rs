@@ -24,7 +24,7 @@ use crate::failure::{Failure, Outcome};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The setting in the database that keeps the zone.
-const TIME_ZONE: &str = "time_zone";
+pub(crate) const TIME_ZONE: &str = "time_zone";
 
 /// The right to serve from a data directory; given back when dropped, and by the system when the process dies.
 #[derive(Debug)]
@@ -176,7 +176,8 @@ pub(crate) async fn keep_zone(config: &Config, store: &Store) -> Outcome<Tz> {
 }
 
 /// A machine that does not know where it is counts in UTC.
-fn machine_zone() -> Tz {
+/// The zone of this machine, as far as it says.
+pub(crate) fn machine_zone() -> Tz {
     iana_time_zone::get_timezone().ok().and_then(|name| name.parse().ok()).unwrap_or(Tz::UTC)
 }
 

@@ -54,8 +54,15 @@ pub(crate) fn rules_of(config: &Config) -> Outcome<RuleSet> {
 /// The working hours are none, or the users cannot be read.
 pub(crate) async fn engine_settings(config: &Config, zone: Tz, store: &Store) -> Outcome<Settings> {
     let users = store.users().await.map_err(|error| database_failed(config, &error))?;
-    let zones: HashMap<_, _> =
-        users.into_iter().filter_map(|user| Some((user.username_key, user.zone?.parse().ok()?))).collect();
+    let zones = users.into_iter().filter_map(|user| Some((user.username_key, user.zone?.parse().ok()?))).collect();
+    settings(config, zone, zones)
+}
+
+/// The same for users whose zones are known, by canonical name.
+///
+/// # Errors
+/// The working hours are none.
+pub(crate) fn settings(config: &Config, zone: Tz, zones: HashMap<String, Tz>) -> Outcome<Settings> {
     let hours = config
         .working_hours
         .parse()

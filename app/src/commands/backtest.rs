@@ -1,0 +1,247 @@
+//! `backtest`: which alerts would these events have raised?
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use detector::backtest::{Backtest, Summary};
+use detector::engine::Settings;
+use detector::rules::RuleSet;
+use domain::{Alert, DAY, HOUR, MINUTE, SECOND, Timestamp};
+use store::{Store, StoredRange};
+
+use super::Context;
+use super::rules::only;
+use crate::cli;
+use crate::config::read;
+use crate::data;
+use crate::failure::{Failure, Outcome};
+use crate::hooks;
+use crate::output;
+
+/// Rows of one page of stored activities: enough that the way to the database does not count, and a few MiB.
+const PAGE: i64 = 5_000;
+
+pub(crate) async fn run(args: cli::Backtest, context: &Context) -> Outcome {
+    let lateness = match &args.lateness {
+        Some(text) => read::duration_within(text, "0s", "7d")
+            .map_err(|error| Failure::usage(format!("--lateness {text}: {error}")))?,
+        None => context.config.lateness,
+    };
+    let rules = Arc::new(chosen_rules(context)?);
+    // Before the work, so that a folder that is not there does not cost an hour.
+    let mut alerts_to = Sink::open(&args.alerts)?;
+    let begun = Instant::now();
+    let (alerts, summary) = if args.stored {
+        stored(&args, context, rules, lateness).await?
+    } else {
+        from_files(&args, engine_settings(context, None).await?, rules, lateness)?
+    };
+    let took = begun.elapsed();
+    alerts_to.write(&alerts)?;
+    tell(&summary, took);
+    Ok(())
+}
+
+/// `--rules`: these only; else what a server with this configuration would run.
+fn chosen_rules(context: &Context) -> Outcome<RuleSet> {
+    if context.flags.rules.is_empty() { hooks::rules_of(&context.config) } else { only(&context.flags.rules) }
+}
+
+fn from_files(
+    args: &cli::Backtest,
+    settings: Settings,
+    rules: Arc<RuleSet>,
+    lateness: i64,
+) -> Outcome<(Vec<Alert>, Summary)> {
+    let mut backtest = Backtest::new(rules, settings, lateness);
+    for path in &args.events {
+        let read = if path.as_os_str() == "-" {
+            backtest.read(io::stdin().lock())
+        } else {
+            File::open(path).and_then(|file| backtest.read(file))
+        };
+        read.map_err(|error| Failure::usage(format!("--events {}: {error}", path.display())))?;
+    }
+    Ok(backtest.finish())
+}
+
+/// Reads pages, one after the other, each a short read: a live server beside it does not notice.
+async fn stored(
+    args: &cli::Backtest,
+    context: &Context,
+    rules: Arc<RuleSet>,
+    lateness: i64,
+) -> Outcome<(Vec<Alert>, Summary)> {
+    let from = time("--from", args.from.as_deref())?.unwrap_or(Timestamp::MIN);
+    let to = time("--to", args.to.as_deref())?.map_or(Timestamp::MAX, |to| to.plus(-1));
+    let store = context.store_as_it_is().await?;
+    let unreadable = |error: store::Error| data::database_failed(&context.config, &error);
+    let mut backtest = Backtest::new(rules, engine_settings(context, Some(&store)).await?, lateness);
+    let range = StoredRange { from, to, up_to_seq: None, late: true };
+    let mut after = None;
+    loop {
+        let page = store.stored_activities(&range, after, PAGE).await.map_err(unreadable)?;
+        for row in &page {
+            backtest.stored(&row.activity);
+        }
+        match page.last() {
+            Some(last) if page.len() == usize::try_from(PAGE).unwrap_or(usize::MAX) => {
+                after = Some(last.cursor());
+            }
+            _ => break,
+        }
+    }
+    store.close().await;
+    Ok(backtest.finish())
+}
+
+/// A moment of the command line.
+pub(super) fn time(flag: &str, text: Option<&str>) -> Outcome<Option<Timestamp>> {
+    text.map(|text| {
+        Timestamp::parse_lenient(text).ok_or_else(|| {
+            Failure::usage(format!("{flag} {text} is no time; write 2026-01-31 or 2026-01-31T12:00:00Z"))
+        })
+    })
+    .transpose()
+}
+
+/// The engine as a server with this configuration would set it. Of a database the kept zone and the users' own are read;
+/// without one the zone is the configured one, else the machine's.
+pub(super) async fn engine_settings(context: &Context, store: Option<&Store>) -> Outcome<Settings> {
+    let config = &context.config;
+    let Some(store) = store else {
+        let zone = config.time_zone.unwrap_or_else(data::machine_zone);
+        return hooks::settings(config, zone, HashMap::new());
+    };
+    // Not kept from here on: this changes nothing.
+    let kept = store.setting(data::TIME_ZONE).await.map_err(|error| data::database_failed(config, &error))?;
+    let kept = kept.and_then(|name| name.parse().ok());
+    let zone = config.time_zone.or(kept).unwrap_or_else(data::machine_zone);
+    hooks::engine_settings(config, zone, store).await
+}
+
+/// Where alerts go.
+enum Sink {
+    Standard,
+    File(File, String),
+}
+
+impl Sink {
+    fn open(path: &Path) -> Outcome<Self> {
+        if path.as_os_str() == "-" {
+            return Ok(Self::Standard);
+        }
+        let name = path.display().to_string();
+        File::create(path)
+            .map(|file| Self::File(file, name.clone()))
+            .map_err(|error| Failure::usage(format!("--alerts {name}: {error}")))
+    }
+
+    fn write(&mut self, alerts: &[Alert]) -> Outcome {
+        match self {
+            Self::Standard => output::wrote(lines(io::stdout().lock(), alerts)),
+            Self::File(file, name) => lines(file, alerts)
+                .map_err(|error| Failure::unavailable(format!("--alerts {name} cannot be written: {error}"))),
+        }
+    }
+}
+
+fn lines(to: impl Write, alerts: &[Alert]) -> io::Result<()> {
+    let mut to = BufWriter::new(to);
+    for alert in alerts {
+        serde_json::to_writer(&mut to, alert)?;
+        to.write_all(b"\n")?;
+    }
+    to.flush()
+}
+
+/// The summary, on standard error.
+fn tell(summary: &Summary, took: Duration) {
+    output::note(report(summary, took).trim_end());
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn report(summary: &Summary, took: Duration) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        text.push_str(&format!("{name:<14}{value}\n"));
+    };
+    line("events", summary.events.to_string());
+    line("late", summary.late.to_string());
+    line("rejected", summary.rejected.to_string());
+    for (number, reason) in &summary.reasons {
+        line("", format!("line {number}: {reason}"));
+    }
+    line("duplicates", summary.duplicates.to_string());
+    if let Some((jump, number)) = summary.largest_jump {
+        let place = if number > 0 { format!(", line {number}") } else { String::new() };
+        line("largest jump", format!("{} forward{place}", duration(jump)));
+    }
+    line("alerts", summary.alerts.values().sum::<u64>().to_string());
+    for (rule, alerts) in &summary.alerts {
+        line("", format!("{alerts:>6}  {rule}"));
+    }
+    line("signals", summary.signals.to_string());
+    let seconds = took.as_secs_f64().max(1e-9);
+    line("events/s", format!("{:.0}", summary.events as f64 / seconds));
+    line("time", format!("{seconds:.3} s"));
+    let users = summary.footprint.users;
+    if users > 0 {
+        let bytes = summary.footprint.bytes / users;
+        line("memory", format!("{bytes} bytes per active user ({users} users, {} keys)", summary.footprint.keys));
+    }
+    text
+}
+
+/// `2d 3h`, `5m 1s`, `0.25s`: the two largest units.
+fn duration(micros: i64) -> String {
+    let units = [(DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (SECOND, "s")];
+    let Some(at) = units.iter().position(|(unit, _)| micros >= *unit) else {
+        return format!("{}s", format!("0.{micros:06}").trim_end_matches('0'));
+    };
+    let mut rest = micros;
+    let mut words = Vec::new();
+    for (unit, name) in units.iter().skip(at).take(2) {
+        if rest >= *unit {
+            words.push(format!("{}{name}", rest / unit));
+            rest %= unit;
+        }
+    }
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_short() {
+        assert_eq!(duration(2 * DAY + 3 * HOUR + 5), "2d 3h");
+        assert_eq!(duration(5 * MINUTE), "5m");
+        assert_eq!(duration(61 * SECOND), "1m 1s");
+        assert_eq!(duration(SECOND / 4), "0.25s");
+    }
+
+    #[test]
+    fn the_summary_names_what_a_script_looks_for() {
+        let mut summary = Summary { events: 10, late: 2, rejected: 1, ..Summary::default() };
+        summary.reasons.push((3, "action: is missing".to_owned()));
+        summary.largest_jump = Some((HOUR, 4));
+        summary.alerts.insert("Spraying".to_owned(), 2);
+        let text = report(&summary, Duration::from_millis(100));
+        for words in ["events        10", "line 3: action: is missing", "1h forward, line 4", "2  Spraying", "100"] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_time_says_what_to_write() {
+        assert!(time("--from", None).unwrap().is_none());
+        assert_eq!(time("--from", Some("2026-01-31")).unwrap(), Timestamp::parse("2026-01-31T00:00:00Z"));
+        assert!(time("--to", Some("soon")).unwrap_err().to_string().starts_with("--to soon is no time; write"));
+    }
+}

@@ -1,0 +1,145 @@
+//! The engine alone: one core, no network, no database.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use detector::backtest::{Backtest, Summary};
+use detector::engine::{Engine, Settings};
+use detector::rules::{RuleSet, RuleSource, load};
+use domain::{Activity, MINUTE, wire};
+
+use super::Temporary;
+use super::events::{Population, USERS, distinct};
+use super::table::{Table, thousands};
+use crate::failure::{Failure, Outcome};
+
+const EVENTS: usize = 1_000_000;
+const LATENESS: i64 = 5 * MINUTE;
+
+/// Four correlations over two detections, as in comparisons with other engines.
+const FOUR: &str = include_str!("four.yml");
+/// One correlation that holds 1,800 different values at any moment.
+const DISTINCT: &str = include_str!("distinct.yml");
+
+/// All measurements; `files` are further NDJSON files.
+pub(super) fn run(files: &[PathBuf]) -> Outcome<Table> {
+    let mut table = Table::default();
+    let built_in = compiled(RuleSource::built_in())?;
+    let four = rules(FOUR)?;
+
+    let mut population = Population::new();
+    let mut text = String::with_capacity(EVENTS * 320);
+    (0..EVENTS).for_each(|_| population.line(&mut text));
+    let parsing = rate(EVENTS, || text.lines().filter(|line| wire::parse(line.as_bytes()).is_ok()).count());
+    table.row("reading NDJSON alone, events/s", thousands(parsing), "1", "");
+
+    let activities = activities(&text);
+    let (_folder, file) = spill(&text)?;
+    drop(text);
+    for (name, set) in [("built-in rules", &built_in), ("four correlations", &four)] {
+        let memory = in_memory(set, &activities);
+        let (from_file, summary) = from_file(set, &file)?;
+        let goal = |number| if name.starts_with("four") { number } else { "" };
+        let ratio = format!("{:.2} of reading alone", memory / parsing);
+        table.row(format!("{name}, in memory, events/s"), thousands(memory), ratio, goal("1,000,000"));
+        let ratio = format!("{:.2} of reading alone", from_file / parsing);
+        table.row(format!("{name}, from the file, events/s"), thousands(from_file), ratio, "500,000");
+        if !name.starts_with("four") {
+            memory_per_user(&mut table, &summary);
+        }
+    }
+    drop(activities);
+
+    let text = distinct(200_000);
+    let activities = self::activities(&text);
+    let figure = in_memory(&rules(DISTINCT)?, &activities);
+    table.row("1,800 live values in a distinct window, events/s", thousands(figure), "", "500,000");
+
+    for path in files {
+        let (figure, summary) = from_file(&built_in, path)?;
+        let ratio = format!("{:.2} of reading alone", figure / parsing);
+        let what = format!("{}, {} events, events/s", path.display(), thousands(count(summary.events)));
+        table.row(what, thousands(figure), ratio, "500,000");
+    }
+    Ok(table)
+}
+
+fn memory_per_user(table: &mut Table, summary: &Summary) {
+    #[expect(clippy::cast_precision_loss, reason = "bytes for people")]
+    let bytes = summary.footprint.bytes as f64 / summary.footprint.users.max(1) as f64;
+    let what = format!("memory per active user, {} users, bytes", thousands(count(USERS)));
+    table.row(what, thousands(bytes), format!("{:.2} KiB", bytes / 1024.0), "1,024");
+}
+
+fn rules(text: &str) -> Outcome<Arc<RuleSet>> {
+    compiled(RuleSource::text("bench.yml", text))
+}
+
+fn compiled(source: RuleSource) -> Outcome<Arc<RuleSet>> {
+    match load(&[source]) {
+        Ok(loaded) => Ok(Arc::new(loaded.rules)),
+        Err(findings) => Err(Failure::internal(findings.first().map_or_else(String::new, ToString::to_string))),
+    }
+}
+
+fn activities(text: &str) -> Vec<Activity> {
+    let mut newest = None;
+    let activity = |line: &str| {
+        let incoming = wire::parse(line.as_bytes()).ok()?;
+        newest = newest.max(incoming.occurred_at);
+        incoming.into_backtest(newest?, uuid::Uuid::nil()).ok()
+    };
+    text.lines().filter_map(activity).collect()
+}
+
+fn in_memory(rules: &Arc<RuleSet>, activities: &[Activity]) -> f64 {
+    rate(activities.len(), || {
+        let mut engine = Engine::new(Arc::clone(rules), Settings::default());
+        let mut alerts = 0;
+        for chunk in activities.chunks(4096) {
+            for activity in chunk {
+                engine.observe(activity);
+            }
+            if let Some(last) = chunk.last() {
+                engine.advance(last.received_at.plus(-LATENESS - MINUTE));
+            }
+            alerts += engine.drain().len();
+        }
+        engine.finish();
+        alerts + engine.drain().len()
+    })
+}
+
+fn from_file(rules: &Arc<RuleSet>, path: &Path) -> Outcome<(f64, Summary)> {
+    let wrong = |error: std::io::Error| Failure::usage(format!("{}: {error}", path.display()));
+    let file = File::open(path).map_err(wrong)?;
+    let begun = Instant::now();
+    let mut backtest = Backtest::new(Arc::clone(rules), Settings::default(), LATENESS);
+    backtest.read(file).map_err(wrong)?;
+    let (_, summary) = backtest.finish();
+    Ok((count(summary.events) / begun.elapsed().as_secs_f64(), summary))
+}
+
+/// A file that goes away with its folder's handle.
+fn spill(text: &str) -> Outcome<(Temporary, PathBuf)> {
+    let folder = Temporary::new()?;
+    let path = folder.path().join("events.ndjson");
+    File::create(&path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|error| Failure::unavailable(format!("{}: {error}", path.display())))?;
+    Ok((folder, path))
+}
+
+fn rate<T>(events: usize, work: impl FnOnce() -> T) -> f64 {
+    let begun = Instant::now();
+    std::hint::black_box(work());
+    count(events as u64) / begun.elapsed().as_secs_f64()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+fn count(number: u64) -> f64 {
+    number as f64
+}

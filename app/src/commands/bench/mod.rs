@@ -1,0 +1,69 @@
+//! `bench`: this build on this machine, as a table. The load generator shares the machine with what it measures, so the
+//! ratios within one run say more than the figures.
+
+mod engine;
+mod events;
+mod http;
+mod latency;
+mod load;
+mod login;
+mod server;
+mod table;
+
+use std::path::{Path, PathBuf};
+
+use super::Context;
+use crate::cli;
+use crate::failure::{Failure, Outcome};
+use crate::output;
+use table::Table;
+
+const NAMES: [&str; 4] = ["engine", "http", "latency", "login"];
+
+pub(crate) async fn run(args: cli::Bench, _context: &Context) -> Outcome {
+    let wanted = |name: &&&str| args.names.is_empty() || args.names.iter().any(|given| given == **name);
+    let mut table = Table::default();
+    for name in NAMES.iter().filter(wanted) {
+        output::note(format!("measuring: {name}"));
+        table.append(match *name {
+            "engine" => {
+                let files = args.events.clone();
+                blocking(move || engine::run(&files)).await?
+            }
+            "http" => http::run(&args).await?,
+            "latency" => latency::run(&args).await?,
+            _ => login::run(&args).await?,
+        });
+    }
+    output::print(table.to_string().trim_end())
+}
+
+/// Work that keeps a core busy, beside the runtime's own threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Outcome<T> + Send + 'static) -> Outcome<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Failure::internal(format!("a measurement fell over: {error}")))?
+}
+
+/// A folder that is removed when this goes away.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn new() -> Outcome<Self> {
+        let name = format!("security-analytics-bench-{}", uuid::Uuid::new_v4().simple());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).map_err(|error| Failure::unavailable(format!("{}: {error}", path.display())))?;
+        Ok(Self(path))
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            output::note(format!("{} could not be removed: {error}", self.0.display()));
+        }
+    }
+}
