@@ -22,7 +22,7 @@ use crate::problem::{Outcome, Problem};
 use crate::state::AppState;
 
 pub(crate) fn routes() -> Router<AppState> {
-    let router = both(Router::new(), "/api/exceptions", get(list).post(create));
+    let router = both(Router::new(), "/api/exceptions", get(list).post(create).delete(end_named));
     both(router, "/api/exceptions/{exception_id}", delete(end))
 }
 
@@ -149,6 +149,28 @@ async fn end(
     State(app): State<AppState>,
     PathId(id): PathId,
 ) -> Outcome<Response> {
+    ended(&app, &caller, id).await
+}
+
+struct Named(i64);
+
+impl FromFields for Named {
+    fn from_fields(fields: &Fields) -> Outcome<Self> {
+        let id = fields.integer("exception_id")?;
+        id.map(Self).ok_or_else(|| Problem::field("exception_id", "exception_id is required"))
+    }
+}
+
+/// The same with the id in the body.
+async fn end_named(
+    Allowed(caller, _): Allowed<Administer>,
+    State(app): State<AppState>,
+    Body(Named(id)): Body<Named>,
+) -> Outcome<Response> {
+    ended(&app, &caller, id).await
+}
+
+async fn ended(app: &AppState, caller: &Caller, id: i64) -> Outcome<Response> {
     let mut activity = caller.activity("Admin", &format!("exceptions/{id}"), LogType::System);
     activity.detail = Some(format!("Ended exception {id}"));
     app.store.end_exception(id, activity).await.map_err(|error| match error {

@@ -171,8 +171,11 @@ async fn exceptions_are_bounded_and_never_cover_their_maker() {
     let path = format!("/api/exceptions/{}", made["exception"]["exception_id"]);
     let _ = admin.delete(&path).await.expect(200);
     assert!(admin.get("/api/exceptions").await.expect(200).rows().is_empty());
+    let again = except(&admin, json!({ "user": "robot" }), now.plus(DAY)).await.expect(201).json();
+    let body = json!({ "exception_id": again["exception"]["exception_id"] });
+    let _ = admin.call("DELETE", "/api/exceptions").json(&body).send().await.expect(200);
     let acts = app.journal().await.into_iter().filter(|a| a["action"] == "Admin" && a["outcome"] == "success").count();
-    assert_eq!(acts, 2);
+    assert_eq!(acts, 4);
 }
 
 #[tokio::test]

@@ -48,6 +48,8 @@ async fn a_script_that_reads_lists_is_reported_at_once() {
             found.into_iter().find(|alert| alert["rule"].as_str().is_some_and(|rule| rule.contains("Scripted")))
         })
         .await;
+    // The detector does not wait for ingest: the rows of its evidence may come a moment later.
+    app.settled().await;
     let detail =
         sam.get(&format!("/api/alerts/{}", found["alert_id"].as_str().expect("an id"))).await.expect(200).json();
     let events = detail["events"].as_array().expect("events");
