@@ -2,11 +2,13 @@
 -- Times are microseconds since 1970 in UTC, ids of events and alerts 16 raw bytes, scores hundredths of a point.
 
 -- How far each reader of a log has come: the position of the last record whose effects are in the database.
+-- `watermark`: up to which moment the detector had decided by then.
 CREATE TABLE offsets (
     grp         TEXT    NOT NULL,
     topic       TEXT    NOT NULL,
     part        INTEGER NOT NULL,
     next_offset INTEGER NOT NULL,
+    watermark   INTEGER,
     PRIMARY KEY (grp, topic, part)
 ) WITHOUT ROWID;
 

@@ -15,7 +15,7 @@ statements! {
     INSERT = "INSERT INTO exceptions (rule_id, key_json, until, reason, by_user, created_at) VALUES (?, ?, ?, ?, ?, ?)";
     NEWEST = "SELECT MAX(exception_id) FROM exceptions WHERE rule_id = ? AND by_user = ?";
     END = "UPDATE exceptions SET ended_at = ? WHERE exception_id = ? AND ended_at IS NULL";
-    JUDGED = "SELECT MAX(verdict_at) FROM alerts WHERE key_digest = ? AND verdict IS NOT NULL";
+    JUDGED = "SELECT COUNT(*) FROM alerts WHERE key_digest = ? AND verdict_at <= ? AND verdict_at > ?";
 }
 
 const SELECT: &str = "SELECT e.exception_id, e.rule_id, e.key_json, e.until, e.reason, e.by_user, e.created_at, \
@@ -82,14 +82,17 @@ impl Standing {
     }
 }
 
-/// Whether a verdict on an alert of the same rule and key is so recent that its rule wants quiet.
+/// Whether an episode began so soon after a verdict on an alert of the same rule and key that its rule wants quiet.
 pub(crate) async fn is_muted(tx: &mut Tx, change: &Change) -> Result<bool> {
     if change.mute_after_close <= 0 {
         return Ok(false);
     }
     let digest = key_digest(&change.alert).as_bytes().to_vec();
-    let (judged,): (Option<i64>,) = in_tx!(tx, c => sqlx::query_as(JUDGED).bind(digest).fetch_one(c).await?);
-    Ok(judged.is_some_and(|at| change.alert.at.micros() < at.saturating_add(change.mute_after_close)))
+    let at = change.alert.at.micros();
+    let quiet = at.saturating_sub(change.mute_after_close);
+    let (judged,): (i64,) =
+        in_tx!(tx, c => sqlx::query_as(JUDGED).bind(digest).bind(at).bind(quiet).fetch_one(c).await?);
+    Ok(judged > 0)
 }
 
 impl Store {

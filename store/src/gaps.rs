@@ -2,7 +2,7 @@
 
 use domain::Timestamp;
 
-use crate::db::Tx;
+use crate::db::{Tx, in_tx};
 use crate::query::{Query, clipped, rows_in_db, run_in_tx};
 use crate::sql::statements;
 use crate::{Result, Store};
@@ -10,7 +10,13 @@ use crate::{Result, Store};
 statements! {
     INSERT = "INSERT INTO coverage_gaps (rule_id, key_text, from_at, to_at, lost, reason, recorded_at) \
               VALUES (?, ?, ?, ?, ?, ?, ?)";
+    LAST = "SELECT gap_id, from_at, to_at, lost FROM coverage_gaps \
+            WHERE recorded_at >= ? AND rule_id = ? AND key_text = ? AND reason = ? ORDER BY gap_id DESC LIMIT 1";
+    GROW = "UPDATE coverage_gaps SET from_at = ?, to_at = ?, lost = ?, recorded_at = ? WHERE gap_id = ?";
 }
+
+/// What goes on being given up for the same reason within so long is one gap.
+const ONE: i64 = 10 * domain::MINUTE;
 
 /// What a bound gave up, to be recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,17 +42,29 @@ pub struct GapRow {
     pub gap_id: i64,
     /// What it was.
     pub gap: NewGap,
-    /// When it was recorded.
+    /// When it was recorded, or grew last.
     pub recorded_at: Timestamp,
 }
 
-/// Records gaps, in the transaction of the offset that passes them.
+type Columns = (i64, String, String, i64, i64, i64, String, i64);
+
+/// Records gaps, in the transaction of the offset that passes them; an outage that goes on is one row that grows.
 pub(crate) async fn record(tx: &mut Tx, gaps: &[NewGap]) -> Result<()> {
     let now = tx.now.micros();
     for gap in gaps {
         let (from, to) = (gap.from.micros(), gap.to.micros());
-        let (rule, key) = (clipped(&gap.rule_id, 255), clipped(&gap.key, 4_000));
-        run_in_tx!(tx, INSERT, &rule, &key, from, to, gap.lost, &gap.reason, now);
+        let (rule, key, reason) = (clipped(&gap.rule_id, 255), clipped(&gap.key, 4_000), clipped(&gap.reason, 4_000));
+        let last: Option<(i64, i64, i64, i64)> = in_tx!(tx, c => {
+            sqlx::query_as(LAST).bind(now - ONE).bind(&rule).bind(&key).bind(&reason).fetch_optional(c).await?
+        });
+        match last {
+            Some((id, first, last, lost)) => {
+                run_in_tx!(tx, GROW, from.min(first), to.max(last), lost.saturating_add(gap.lost), now, id);
+            }
+            None => {
+                run_in_tx!(tx, INSERT, &rule, &key, from, to, gap.lost, &reason, now);
+            }
+        }
     }
     Ok(())
 }
@@ -61,7 +79,7 @@ impl Store {
         let query = Query::new(head)
             .and("recorded_at >= ?", [since.into()])
             .then(" ORDER BY recorded_at DESC, gap_id DESC LIMIT ?", [limit.into()]);
-        let rows: Vec<(i64, String, String, i64, i64, i64, String, i64)> = rows_in_db!(self, query);
+        let rows: Vec<Columns> = rows_in_db!(self, query);
         let rows = rows.into_iter().map(|(gap_id, rule_id, key, from, to, lost, reason, recorded_at)| GapRow {
             gap_id,
             gap: NewGap {

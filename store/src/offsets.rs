@@ -1,14 +1,17 @@
 //! How far each reader of a log has come. The position is stored with the effects of what was read, in one transaction.
 
+use domain::Timestamp;
+
 use crate::db::{Tx, in_db};
 use crate::query::run_in_tx;
 use crate::sql::statements;
 use crate::{BoxedCause, Error, Result, Store};
 
 statements! {
-    NEXT = "SELECT next_offset FROM offsets WHERE grp = ? AND topic = ? AND part = ?";
+    NEXT = "SELECT next_offset, watermark FROM offsets WHERE grp = ? AND topic = ? AND part = ?";
     MOVE = "UPDATE offsets SET next_offset = ? WHERE grp = ? AND topic = ? AND part = ? AND next_offset = ?";
     BEGIN = "INSERT INTO offsets (grp, topic, part, next_offset) VALUES (?, ?, ?, ?)";
+    DECIDED = "UPDATE offsets SET watermark = ? WHERE grp = ? AND topic = ? AND part = ?";
 }
 
 /// The reader that stores activities.
@@ -77,15 +80,33 @@ pub(crate) async fn move_offset(tx: &mut Tx, group: &'static str, expected: i64,
     }
 }
 
+/// Notes up to which moment a reader has decided, in the transaction that moves its offset.
+pub(crate) async fn decided(tx: &mut Tx, group: &'static str, watermark: Timestamp) -> Result<()> {
+    run_in_tx!(tx, DECIDED, watermark.micros(), group, TOPIC, PART);
+    Ok(())
+}
+
 impl Store {
     /// Position of the last record whose effects a reader has stored; 0 at first.
     ///
     /// # Errors
     /// The database cannot be read.
     pub async fn offset(&self, group: &str) -> Result<i64> {
-        let row: Option<(i64,)> = in_db!(self.db(), db => {
+        Ok(self.position(group).await?.map_or(0, |(next, _)| next))
+    }
+
+    /// Where the detector stands: its offset, and up to which moment it had decided when that was stored.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn detector_position(&self) -> Result<(i64, Option<Timestamp>)> {
+        let (next, watermark) = self.position(DETECTOR).await?.unwrap_or_default();
+        Ok((next, watermark.map(Timestamp::from_micros)))
+    }
+
+    async fn position(&self, group: &str) -> Result<Option<(i64, Option<i64>)>> {
+        Ok(in_db!(self.db(), db => {
             sqlx::query_as(NEXT).bind(group).bind(TOPIC).bind(PART).fetch_optional(db).await?
-        });
-        Ok(row.map_or(0, |(next,)| next))
+        }))
     }
 }

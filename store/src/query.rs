@@ -100,6 +100,14 @@ impl Query {
         self.and_list(column, ids.iter().map(|id| Arg::from(*id)))
     }
 
+    /// Holds the rows for the rest of the transaction; SQLite has the whole database then.
+    pub(crate) fn held(mut self, tx: &crate::db::Tx) -> Self {
+        if matches!(tx.conn, crate::db::Conn::MySql(_)) {
+            self.text.push_str(" FOR UPDATE");
+        }
+        self
+    }
+
     /// What stands after the conditions.
     pub(crate) fn then(mut self, tail: &'static str, args: impl IntoIterator<Item = Arg>) -> Self {
         self.text.push_str(tail);

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use domain::{Alert, Severity, Timestamp};
+use uuid::Uuid;
 
 use crate::alerts::{COLUMNS, Columns, key_digest, stored, write};
 use crate::db::{Tx, in_tx};
 use crate::gaps::{self, NewGap};
-use crate::offsets::{ApplyError, DETECTOR, move_offset};
+use crate::offsets::{ApplyError, DETECTOR, decided, move_offset};
 use crate::query::{Query, rows_in_db, rows_in_tx, run_in_tx};
-use crate::sql::statements;
+use crate::sql::{id_bytes, statements};
 use crate::{Result, Store};
 
 statements! {
@@ -18,6 +19,7 @@ statements! {
     REMEMBER = "INSERT INTO rule_revisions (rule_id, revision) VALUES (?, ?)";
     SUPERSEDE = "UPDATE alerts SET state = 'superseded', revision = revision + 1, updated_at = ? \
                  WHERE state = 'open' AND rule_id = ?";
+    IS_THERE = "SELECT COUNT(*) FROM alerts WHERE alert_id = ? AND state NOT IN ('retracted', 'merged')";
     OVERLAPS = "SELECT COUNT(*) FROM alerts WHERE key_digest = ? AND at <= ? AND last_event_at >= ? \
                 AND state NOT IN ('retracted', 'merged')";
 }
@@ -42,6 +44,8 @@ pub struct DetectionBatch {
     pub expected: i64,
     /// Where it stands afterwards.
     pub next: i64,
+    /// Up to which moment the engine has decided, with what it found by then among `changes`.
+    pub watermark: Timestamp,
     /// Changed alerts, each once, in their present state.
     pub changes: Vec<Change>,
     /// What a bound of the engine gave up.
@@ -60,11 +64,11 @@ pub struct Detected {
 }
 
 /// What became of alerts that were found in stored activities.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stored {
-    /// Alerts that were missing and are stored now.
-    pub new: usize,
-    /// Alerts that were there already, under their own or another id.
+    /// The alerts that were missing and are stored now.
+    pub new: Vec<Uuid>,
+    /// How many were there already, under their own or another id.
     pub known: usize,
 }
 
@@ -80,6 +84,7 @@ impl Store {
                 let batch = Arc::clone(&batch);
                 Box::pin(async move {
                     move_offset(tx, DETECTOR, batch.expected, batch.next).await?;
+                    decided(tx, DETECTOR, batch.watermark).await?;
                     gaps::record(tx, &batch.gaps).await?;
                     write::changes(tx, &batch.changes).await
                 })
@@ -88,7 +93,8 @@ impl Store {
     }
 
     /// Stores alerts that were found in stored activities, where they are missing: neither an alert of that id nor one
-    /// of the same rule and key with an overlapping episode is there. Moves no offset.
+    /// of the same rule and key with an overlapping episode is there. One that was taken back counts as missing. Moves no
+    /// offset.
     ///
     /// # Errors
     /// The database failed; nothing was done.
@@ -103,7 +109,8 @@ impl Store {
                         missing.push(change.clone());
                     }
                 }
-                let done = Stored { new: missing.len(), known: found.len() - missing.len() };
+                let new: Vec<Uuid> = missing.iter().map(|change| change.alert.alert_id).collect();
+                let done = Stored { known: found.len() - new.len(), new };
                 write::changes(tx, &missing).await?;
                 Ok(done)
             })
@@ -148,12 +155,12 @@ impl Store {
 }
 
 async fn is_known(tx: &mut Tx, alert: &Alert) -> Result<bool> {
-    let own = Query::new("SELECT COUNT(*) FROM alerts").and("alert_id = ?", [alert.alert_id.into()]);
-    let own: Vec<(i64,)> = rows_in_tx!(tx, own);
-    if own.iter().any(|(n,)| *n > 0) {
+    let own = id_bytes(alert.alert_id);
+    let (own,): (i64,) = in_tx!(tx, c => sqlx::query_as(IS_THERE).bind(own).fetch_one(c).await?);
+    if own > 0 {
         return Ok(true);
     }
-    let digest = key_digest(alert).as_bytes().to_vec();
+    let digest = id_bytes(key_digest(alert));
     let (last, first) = (alert.last_event_at.micros(), alert.at.micros());
     let (n,): (i64,) =
         in_tx!(tx, c => sqlx::query_as(OVERLAPS).bind(digest).bind(last).bind(first).fetch_one(c).await?);

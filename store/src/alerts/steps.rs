@@ -1,5 +1,7 @@
 //! How an alert came to its present state: opened, escalated, taken back, judged. Risk is a function of these.
 
+use std::collections::HashMap;
+
 use domain::{Severity, Timestamp};
 use uuid::Uuid;
 
@@ -7,19 +9,26 @@ use crate::Result;
 use crate::alerts::{Change, is_void, rank, severity};
 use crate::db::{Tx, in_tx};
 use crate::query::{id, run_in_tx};
-use crate::sql::{id_bytes, statements};
+use crate::sql::{chunks, id_bytes, lists, statements};
 
 statements! {
-    OF = "SELECT step, kind, at, severity, points, observed, event_id FROM alert_steps WHERE alert_id = ? ORDER BY step";
     PUT = "INSERT INTO alert_steps (alert_id, step, kind, at, severity, points, observed, event_id) \
            VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
     DROP = "DELETE FROM alert_steps WHERE alert_id = ? AND step = ?";
+}
+
+lists! {
+    OF = "SELECT alert_id, step, kind, at, severity, points, observed, event_id FROM alert_steps WHERE alert_id IN (",
+        "?", ") ORDER BY step";
 }
 
 /// The step by which an alert is taken back; escalations stay far below it, verdicts count on from [`JUDGED`].
 pub(crate) const TAKEN_BACK: i64 = 1_000;
 /// The first verdict's step.
 pub(crate) const JUDGED: i64 = 2_000;
+
+/// A row of `OF`.
+type Columns = (Vec<u8>, i64, String, i64, i64, i64, f64, Option<Vec<u8>>);
 
 /// One step.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,10 +78,12 @@ pub(crate) fn of_change(change: &Change, now: Timestamp) -> Vec<Step> {
         });
     }
     if is_void(alert.state) {
+        // Events may lie a little ahead of our clock: what is taken back is so after everything it came to.
+        let last = steps.iter().map(|step| step.at).max().unwrap_or(now);
         steps.push(Step {
             step: TAKEN_BACK,
             kind: alert.state.as_str().into(),
-            at: now,
+            at: now.max(last),
             severity: alert.severity,
             points: 0,
             observed: alert.observed,
@@ -82,21 +93,26 @@ pub(crate) fn of_change(change: &Change, now: Timestamp) -> Vec<Step> {
     steps
 }
 
-/// The steps as stored.
-pub(crate) async fn stored(tx: &mut Tx, alert: Uuid) -> Result<Vec<Step>> {
-    let rows: Vec<(i64, String, i64, i64, i64, f64, Option<Vec<u8>>)> =
-        in_tx!(tx, c => sqlx::query_as(OF).bind(id_bytes(alert)).fetch_all(c).await?);
-    rows.into_iter()
-        .map(|(step, kind, at, rank, points, observed, event)| {
+/// The steps of some alerts as stored, each alert's in order.
+pub(crate) async fn stored(tx: &mut Tx, alerts: &[Uuid]) -> Result<HashMap<Uuid, Vec<Step>>> {
+    let mut found: HashMap<Uuid, Vec<Step>> = HashMap::new();
+    for piece in chunks(alerts) {
+        let rows: Vec<Columns> = in_tx!(tx, c => {
+            let query = sqlx::query_as(OF.of(piece.len()));
+            piece.iter().fold(query, |query, alert| query.bind(id_bytes(*alert))).fetch_all(c).await?
+        });
+        for (alert, step, kind, at, rank, points, observed, event) in rows {
             let event = event.as_deref().map(id).transpose()?;
-            Ok(Step { step, kind, at: Timestamp::from_micros(at), severity: severity(rank), points, observed, event })
-        })
-        .collect()
+            let (at, severity) = (Timestamp::from_micros(at), severity(rank));
+            let step = Step { step, kind, at, severity, points, observed, event };
+            found.entry(id(&alert)?).or_default().push(step);
+        }
+    }
+    Ok(found)
 }
 
-/// Writes a step in place of the one of that number.
-pub(crate) async fn put(tx: &mut Tx, alert: Uuid, step: &Step) -> Result<()> {
-    remove(tx, alert, step.step).await?;
+/// Adds a step; none of that number may be there.
+pub(crate) async fn add(tx: &mut Tx, alert: Uuid, step: &Step) -> Result<()> {
     let Step { step, kind, at, severity, points, observed, event } = step;
     let event = event.map(id_bytes);
     run_in_tx!(tx, PUT, id_bytes(alert), *step, kind, at.micros(), rank(*severity), *points, *observed, event);

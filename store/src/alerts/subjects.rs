@@ -1,32 +1,32 @@
 //! Whom an alert counts for.
 //!
 //! An alert with a user counts for that user; one of a session for the user of the event that crossed. One of a source
-//! address counts for a user only if one of its events is that user's successful log-in: being guessed at is no
-//! sign against the one who is guessed at. The events are looked up where they are, in the journal or in
+//! address counts for a user only if one of its events is that user's success: being guessed at is no sign against the
+//! one who is guessed at. The events are looked up where they are, in the journal or in
 //! `user_logs`: the detector has read them, so they are in one of the two.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::LazyLock;
 
 use domain::{Activity, Alert, Outcome, username_key};
 use uuid::Uuid;
 
 use crate::Result;
 use crate::db::{Tx, in_tx};
+use crate::query::run_in_tx;
 use crate::query::{clipped, id};
-use crate::sql::{Repeated, chunks, id_bytes, statements};
+use crate::sql::{chunks, id_bytes, lists, statements};
 
 statements! {
-    OF = "SELECT user_key, username, user_id, session_id FROM alert_subjects WHERE alert_id = ?";
     ADD = "INSERT INTO alert_subjects (alert_id, user_key, username, user_id, session_id) VALUES (?, ?, ?, ?, ?)";
     CLEAR = "DELETE FROM alert_subjects WHERE alert_id = ?";
     KNOWN = "SELECT user_id, username FROM users WHERE username_key = ?";
 }
 
-static IN_JOURNAL: LazyLock<Repeated> =
-    LazyLock::new(|| Repeated::new("SELECT event_id, payload FROM journal WHERE event_id IN (", "?", ")"));
-static IN_LOGS: LazyLock<Repeated> =
-    LazyLock::new(|| Repeated::new("SELECT event_id, payload FROM user_logs WHERE event_id IN (", "?", ")"));
+lists! {
+    IN_JOURNAL = "SELECT event_id, payload FROM journal WHERE event_id IN (", "?", ")";
+    IN_LOGS = "SELECT event_id, payload FROM user_logs WHERE event_id IN (", "?", ")";
+    OF = "SELECT alert_id, user_key, username, user_id, session_id FROM alert_subjects WHERE alert_id IN (", "?", ")";
+}
 
 /// A user for whom an alert counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,7 +83,8 @@ pub(crate) async fn resolve(tx: &mut Tx, alert: &Alert, events: &HashMap<Uuid, A
     } else if alert.ip.is_some() {
         for event in &alert.event_ids {
             let Some(activity) = events.get(event) else { continue };
-            if activity.action == "Login" && activity.outcome == Outcome::Success {
+            // A report of a failed log-in may leave its outcome out, and then it says success.
+            if activity.outcome == Outcome::Success && activity.action != "LoginFailed" {
                 add(&mut subjects, activity);
             }
         }
@@ -114,20 +115,35 @@ fn add(subjects: &mut Subjects, activity: &Activity) {
     }
 }
 
-/// The subjects as stored.
-pub(crate) async fn stored(tx: &mut Tx, alert: Uuid) -> Result<Subjects> {
-    let rows: Vec<(String, String, Option<i64>, Option<String>)> =
-        in_tx!(tx, c => sqlx::query_as(OF).bind(id_bytes(alert)).fetch_all(c).await?);
-    let subject = |(key, username, user_id, session_id)| (key, Subject { username, user_id, session_id });
-    Ok(rows.into_iter().map(subject).collect())
+/// A row of `OF`.
+type Columns = (Vec<u8>, String, String, Option<i64>, Option<String>);
+
+/// The subjects of some alerts as stored.
+pub(crate) async fn stored(tx: &mut Tx, alerts: &[Uuid]) -> Result<HashMap<Uuid, Subjects>> {
+    let mut found: HashMap<Uuid, Subjects> = HashMap::new();
+    for piece in chunks(alerts) {
+        let rows: Vec<Columns> = in_tx!(tx, c => {
+            let query = sqlx::query_as(OF.of(piece.len()));
+            piece.iter().fold(query, |query, alert| query.bind(id_bytes(*alert))).fetch_all(c).await?
+        });
+        for (alert, key, username, user_id, session_id) in rows {
+            found.entry(id(&alert)?).or_default().insert(key, Subject { username, user_id, session_id });
+        }
+    }
+    Ok(found)
 }
 
-/// Replaces the stored subjects.
-pub(crate) async fn replace(tx: &mut Tx, alert: Uuid, subjects: &Subjects) -> Result<()> {
-    crate::query::run_in_tx!(tx, CLEAR, id_bytes(alert));
+/// Removes the stored subjects.
+pub(crate) async fn clear(tx: &mut Tx, alert: Uuid) -> Result<()> {
+    run_in_tx!(tx, CLEAR, id_bytes(alert));
+    Ok(())
+}
+
+/// Adds subjects; none of them may be there.
+pub(crate) async fn add_all(tx: &mut Tx, alert: Uuid, subjects: &Subjects) -> Result<()> {
     for (key, subject) in subjects {
         let Subject { username, user_id, session_id } = subject;
-        crate::query::run_in_tx!(tx, ADD, id_bytes(alert), key, username, *user_id, session_id);
+        run_in_tx!(tx, ADD, id_bytes(alert), key, username, *user_id, session_id);
     }
     Ok(())
 }

@@ -37,6 +37,9 @@ pub struct Triage {
     pub by_user: String,
 }
 
+/// A row of `HISTORY`.
+type History = (i64, String, String, Option<String>, Option<String>, Option<String>);
+
 /// One act of triage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryRow {
@@ -80,7 +83,7 @@ impl Store {
     /// # Errors
     /// The database cannot be read.
     pub async fn alert_history(&self, alert_id: Uuid) -> Result<Vec<HistoryRow>> {
-        let rows: Vec<(i64, String, String, Option<String>, Option<String>, Option<String>)> =
+        let rows: Vec<History> =
             in_db!(self.db(), db => sqlx::query_as(HISTORY).bind(id_bytes(alert_id)).fetch_all(db).await?);
         let row = |(at, by_user, status, verdict, reason, assignee)| {
             let at = Timestamp::from_micros(at);
@@ -103,12 +106,13 @@ async fn triage(
     let mut found: Vec<Judged> = Vec::with_capacity(ids.len());
     let mut stale = Stale::new();
     for alert_id in ids.iter().collect::<BTreeSet<_>>() {
-        let rows: Vec<Columns> = rows_in_tx!(tx, Query::new(COLUMNS).and("a.alert_id = ?", [(*alert_id).into()]));
+        let query = Query::new(COLUMNS).and("a.alert_id = ?", [(*alert_id).into()]).held(tx);
+        let rows: Vec<Columns> = rows_in_tx!(tx, query);
         let row = rows.into_iter().next().map(stored).transpose()?.ok_or(Error::NotFound)?;
         if if_revision.is_some_and(|wanted| wanted != row.alert.revision) {
             return Err(moved());
         }
-        let subjects = subjects::stored(tx, *alert_id).await?;
+        let subjects = subjects::stored(tx, &[*alert_id]).await?.remove(alert_id).unwrap_or_default();
         if change.verdict.is_some() && !row.alert.suppressed {
             for (user, subject) in &subjects {
                 stale.entry(user.clone()).or_insert_with(|| (subject.clone(), tx.now));
@@ -174,16 +178,18 @@ async fn judge(tx: &mut Tx, row: &mut AlertRow, change: &Triage) -> Result<()> {
 
 async fn verdict_step(tx: &mut Tx, row: &AlertRow, now: Timestamp) -> Result<()> {
     let alert = &row.alert;
-    let last = steps::stored(tx, alert.alert_id).await?.last().map_or(0, |step| step.step);
+    let had = steps::stored(tx, &[alert.alert_id]).await?.remove(&alert.alert_id).unwrap_or_default();
+    let last = had.last().map_or(0, |step| step.step);
     let harmless = matches!(alert.verdict.as_deref(), Some("benign" | "false_positive"));
     let step = steps::Step {
         step: (last + 1).max(steps::JUDGED),
         kind: "judged".into(),
-        at: now,
+        // Events may lie a little ahead of our clock, and a verdict is about all of them.
+        at: had.iter().map(|step| step.at).fold(now, Timestamp::max),
         severity: alert.severity,
         points: if harmless || is_void(alert.state) { 0 } else { alert.risk },
         observed: alert.observed,
         event: None,
     };
-    steps::put(tx, alert.alert_id, &step).await
+    steps::add(tx, alert.alert_id, &step).await
 }

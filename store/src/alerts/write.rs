@@ -48,12 +48,16 @@ pub(crate) async fn changes(tx: &mut Tx, changes: &[Change]) -> Result<Detected>
         return Ok(done);
     }
     let before = load(tx, changes).await?;
+    let ids: Vec<Uuid> = before.keys().copied().collect();
+    let mut stored = Parts { subjects: subjects::stored(tx, &ids).await?, steps: steps::stored(tx, &ids).await? };
     let events = evidence(tx, changes, &before).await?;
     let mut standing = Standing::default();
     let mut plans = Vec::with_capacity(changes.len());
     let mut stale = Stale::new();
     for change in changes {
-        let plan = plan(tx, change, before.get(&change.alert.alert_id), &events, &mut standing).await?;
+        let of = change.alert.alert_id;
+        let had = (stored.subjects.remove(&of).unwrap_or_default(), stored.steps.remove(&of).unwrap_or_default());
+        let plan = plan(tx, change, before.get(&of), had, &events, &mut standing).await?;
         mark(&plan, &mut stale);
         plans.push(plan);
     }
@@ -78,12 +82,20 @@ pub(crate) async fn changes(tx: &mut Tx, changes: &[Change]) -> Result<Detected>
     Ok(done)
 }
 
-/// The alerts as stored.
+/// What is stored beside some alerts.
+struct Parts {
+    subjects: HashMap<Uuid, Subjects>,
+    steps: HashMap<Uuid, Vec<steps::Step>>,
+}
+
+/// The alerts as stored, held until the end of the transaction: a verdict given meanwhile waits.
 async fn load(tx: &mut Tx, changes: &[Change]) -> Result<HashMap<Uuid, crate::AlertRow>> {
-    let ids: Vec<Uuid> = changes.iter().map(|change| change.alert.alert_id).collect();
+    let mut ids: Vec<Uuid> = changes.iter().map(|change| change.alert.alert_id).collect();
+    ids.sort_unstable();
     let mut before = HashMap::new();
     for piece in chunks(&ids) {
-        let rows: Vec<Columns> = rows_in_tx!(tx, Query::new(COLUMNS).and_ids("a.alert_id IN (", piece));
+        let query = Query::new(COLUMNS).and_ids("a.alert_id IN (", piece).held(tx);
+        let rows: Vec<Columns> = rows_in_tx!(tx, query);
         for row in rows {
             let row = stored(row)?;
             before.insert(row.alert.alert_id, row);
@@ -118,6 +130,7 @@ async fn plan(
     tx: &mut Tx,
     change: &Change,
     before: Option<&crate::AlertRow>,
+    (old_subjects, had): (Subjects, Vec<steps::Step>),
     events: &HashMap<Uuid, Activity>,
     standing: &mut Standing,
 ) -> Result<Plan> {
@@ -140,17 +153,9 @@ async fn plan(
             after.suppressed = exception.is_some() || exceptions::is_muted(tx, change).await?;
         }
     }
-    let old_subjects = match before {
-        Some(row) => subjects::stored(tx, row.alert.alert_id).await?,
-        None => Subjects::new(),
-    };
     let same = before.is_some_and(|row| !has_other_evidence(&row.alert, &after));
     let subjects = if same { old_subjects.clone() } else { subjects::resolve(tx, &after, events).await? };
     let wanted = steps::of_change(change, tx.now);
-    let had = match before {
-        Some(row) => steps::stored(tx, row.alert.alert_id).await?,
-        None => Vec::new(),
-    };
     let old = |step: &steps::Step| had.iter().find(|other| other.step == step.step);
     // Taken back once is taken back at that time.
     let unchanged = |step: &steps::Step| match old(step) {
@@ -177,6 +182,7 @@ fn mark(plan: &Plan, stale: &mut Stale) {
     let Some(from) = from.filter(|_| !plan.after.suppressed) else { return };
     for (user, subject) in plan.old_subjects.iter().chain(&plan.subjects) {
         let entry = stale.entry(user.clone()).or_insert_with(|| (subject.clone(), from));
+        entry.0.user_id = entry.0.user_id.or(subject.user_id);
         entry.1 = entry.1.min(from);
     }
 }
@@ -218,25 +224,34 @@ async fn write(tx: &mut Tx, plan: &Plan, events: &HashMap<Uuid, Activity>) -> Re
             &document,
         );
     }
-    if plan.before.is_none() || plan.subjects != plan.old_subjects {
-        subjects::replace(tx, alert.alert_id, &plan.subjects).await?;
+    if plan.subjects != plan.old_subjects {
+        if !plan.old_subjects.is_empty() {
+            subjects::clear(tx, alert.alert_id).await?;
+        }
+        subjects::add_all(tx, alert.alert_id, &plan.subjects).await?;
     }
     for step in &plan.removed {
         steps::remove(tx, alert.alert_id, step.step).await?;
     }
     for step in &plan.added {
-        steps::put(tx, alert.alert_id, step).await?;
+        steps::add(tx, alert.alert_id, step).await?;
     }
-    let moved = plan.before.as_ref().is_none_or(|before| {
-        has_other_evidence(before, alert)
-            || before.severity != alert.severity
-            || before.at != alert.at
-            || is_void(before.state) != is_void(alert.state)
-    });
-    if moved {
-        flags::write(tx, alert, &plan.subjects, events).await?;
+    if let Some(stale) = stale_flag(plan.before.as_ref(), alert) {
+        flags::write(tx, alert, stale, &plan.subjects, events).await?;
     }
     Ok(())
+}
+
+/// What of the flag of an alert is out of date. A signal that has become an alert had none.
+fn stale_flag(before: Option<&Alert>, after: &Alert) -> Option<flags::Stale> {
+    let Some(before) = before.filter(|before| before.severity != Severity::Informational) else {
+        return Some(flags::Stale::Missing);
+    };
+    let looks = before.severity != after.severity || is_void(before.state) != is_void(after.state);
+    if before.crossing_event != after.crossing_event || before.at != after.at {
+        return Some(flags::Stale::Moved);
+    }
+    looks.then_some(flags::Stale::Look)
 }
 
 /// Appends the present state of an alert to the log, for whoever follows it. Signals are for risk only.

@@ -10,15 +10,15 @@ mod row;
 mod tally;
 
 use std::collections::HashSet;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use domain::Activity;
 use uuid::Uuid;
 
 use crate::db::{Tx, in_tx};
 use crate::offsets::{INGEST, move_offset};
-use crate::query::{id, run_in_tx};
-use crate::sql::{Repeated, chunks, id_bytes, statements};
+use crate::query::{clipped, id, run_in_tx};
+use crate::sql::{chunks, id_bytes, lists, statements};
 use crate::{ApplyError, Result, Store};
 
 use tally::Tally;
@@ -27,8 +27,12 @@ statements! {
     DEAD = "INSERT INTO dead_letters (topic, part, record_offset, reason, payload, at) VALUES (?, ?, ?, ?, ?, ?)";
 }
 
-static STORED: LazyLock<Repeated> =
-    LazyLock::new(|| Repeated::new("SELECT event_id FROM user_logs WHERE event_id IN (", "?", ")"));
+lists! {
+    STORED = "SELECT event_id FROM user_logs WHERE event_id IN (", "?", ")";
+}
+
+/// Characters of a reason: it may hold a part of what could not be read.
+const REASON: usize = 4_000;
 
 /// One record of the log.
 #[derive(Debug, Clone)]
@@ -108,6 +112,7 @@ async fn store(tx: &mut Tx, records: &[IngestRecord]) -> Result<Ingested> {
             IngestRecord::Activity { seq, activity, payload } => activities.push((*seq, activity, payload)),
             IngestRecord::Bad { seq, payload, reason } => {
                 let now = tx.now.micros();
+                let reason = clipped(reason, REASON);
                 run_in_tx!(tx, DEAD, domain::Topic::Activity.as_str(), 0, seq, reason, payload, now);
                 done.dead += 1;
             }

@@ -1,20 +1,21 @@
 //! An activity as a row of `user_logs`.
 
-use std::sync::LazyLock;
-
 use domain::{Activity, LogType, username_key};
 
 use crate::Result;
 use crate::db::{Tx, in_tx};
 use crate::query::clipped;
-use crate::sql::{Repeated, chunks, id_bytes};
+use crate::sql::{chunks, id_bytes, lists};
 
-static INSERT: LazyLock<Repeated> = LazyLock::new(|| {
-    let head = "INSERT INTO user_logs (seq, event_id, occurred_at, received_at, user_id, username, username_key, \
+lists! {
+    INSERT = "INSERT INTO user_logs (seq, event_id, occurred_at, received_at, user_id, username, username_key, \
         session_id, action, detail, page_url, ip, user_agent, country, log_type, outcome, resource, origin, late, \
-        request_id, records, reason, payload) VALUES ";
-    Repeated::new(head, "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", "")
-});
+        request_id, records, reason, payload) VALUES ", "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", "";
+}
+
+/// Bytes of payload in one insert; with the columns beside it stays below MySQL's `max_allowed_packet`, 16 MiB on a
+/// server that nobody has touched.
+const PACKET: usize = 4 * 1024 * 1024;
 
 /// Characters of a short column (VARCHAR(255)).
 const SHORT: usize = 255;
@@ -52,9 +53,17 @@ pub(crate) fn ip(activity: &Activity) -> String {
     activity.source_ip.map(|ip| ip.to_string()).unwrap_or_default()
 }
 
+/// Pieces of the fixed sizes, in single rows where a piece would be too long for one packet.
+fn pieces<'a, 'r>(
+    rows: &'a [(i64, &'r Activity, &'r str)],
+) -> impl Iterator<Item = &'a [(i64, &'r Activity, &'r str)]> {
+    let bytes = |piece: &[(i64, &Activity, &str)]| piece.iter().map(|(_, _, payload)| payload.len()).sum::<usize>();
+    chunks(rows).flat_map(move |piece| piece.chunks(if bytes(piece) > PACKET { 1 } else { piece.len() }))
+}
+
 /// Inserts rows, none of which may be there.
 pub(crate) async fn insert(tx: &mut Tx, rows: &[(i64, &Activity, &str)]) -> Result<()> {
-    for piece in chunks(rows) {
+    for piece in pieces(rows) {
         in_tx!(tx, c => {
             let mut query = sqlx::query(INSERT.of(piece.len()));
             for (seq, activity, payload) in piece {

@@ -179,6 +179,15 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::harness::Ground;
+
+    async fn upserts_can_be_prepared(ground: Ground) {
+        for upsert in [&SESSIONS, &BY_USER, &BY_HOUR] {
+            let texts = if ground.mysql { &upsert.mysql } else { &upsert.sqlite };
+            crate::sql::prepare(&ground, texts.all()).await;
+        }
+    }
+    crate::on_both_engines!(upserts_can_be_prepared);
 
     #[test]
     fn a_session_ends_with_its_log_out_whatever_the_order() {
