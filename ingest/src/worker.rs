@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::{Backoff, Reader, Record};
-use store::{ApplyError, INGEST, IngestRecord, Store};
+use store::{ApplyError, INGEST, IngestRecord, Ingested, Store};
 use tokio_util::sync::CancellationToken;
+
+use crate::halving::apply_parts;
 
 /// At the end of the log, how long others may join the record that has just come: one transaction for all of them.
 const LINGER: Duration = Duration::from_millis(100);
@@ -53,44 +55,24 @@ async fn step(store: &Store, reader: &mut Reader<Store>) -> Result<(), ApplyErro
     if batch.is_empty() {
         return Ok(());
     }
-    let records: Vec<IngestRecord> = batch.records.into_iter().map(ingestible).collect();
-    let mut parts = vec![(batch.to, Arc::<[IngestRecord]>::from(records))];
-    while let Some((to, records)) = parts.pop() {
-        match store.apply_ingest(reader.position(), to, records.clone()).await {
-            Ok(done) => {
-                reader.done(to);
-                tracing::debug!(
-                    to,
-                    stored = done.stored,
-                    known = done.known,
-                    dead = done.dead,
-                    late = done.late,
-                    "ingested"
-                );
-            }
-            Err(ApplyError::Poison(cause)) => match records.as_ref() {
-                [record] => {
-                    tracing::warn!(seq = record.seq(), %cause, "a record cannot be stored; it goes to the dead letters");
-                    parts.push((to, Arc::from([dead(record, &cause.to_string())])));
-                }
-                // Nothing but the offset to move, and that was refused as data: it would be refused for ever.
-                [] => return Err(ApplyError::Poison(cause)),
-                _ => {
-                    let (first, second) = records.split_at(records.len() / 2);
-                    parts.push((to, Arc::from(second)));
-                    parts.push((first[first.len() - 1].seq(), Arc::from(first)));
-                }
-            },
-            Err(ApplyError::NotOurs) => {
-                let position = store.offset(INGEST).await.map_err(ApplyError::Transient)?;
-                tracing::warn!(position, "somebody else has moved ingest's offset; going on from there");
-                reader.done(position);
-                return Ok(());
-            }
-            Err(fault @ ApplyError::Transient(_)) => return Err(fault),
+    let records: Arc<[IngestRecord]> = batch.records.into_iter().map(ingestible).collect();
+    let mut position = reader.position();
+    let outcome = apply_parts(&mut position, (batch.to, records), |expected, next, records| async move {
+        let Ingested { stored, known, dead, late } = store.apply_ingest(expected, next, records).await?;
+        tracing::debug!(next, stored, known, dead, late, "ingested");
+        Ok(())
+    });
+    let outcome = outcome.await;
+    reader.done(position);
+    match outcome {
+        Err(ApplyError::NotOurs) => {
+            let position = store.offset(INGEST).await.map_err(ApplyError::Transient)?;
+            tracing::warn!(position, "somebody else has moved ingest's offset; going on from there");
+            reader.done(position);
+            Ok(())
         }
+        other => other,
     }
-    Ok(())
 }
 
 fn ingestible(record: Record) -> IngestRecord {
@@ -98,17 +80,5 @@ fn ingestible(record: Record) -> IngestRecord {
     match activity {
         Ok(activity) => IngestRecord::Activity { seq, activity, payload },
         Err(poison) => IngestRecord::Bad { seq, payload, reason: poison.reason },
-    }
-}
-
-fn dead(record: &IngestRecord, reason: &str) -> IngestRecord {
-    match record {
-        IngestRecord::Activity { seq, payload, .. } => {
-            IngestRecord::Bad { seq: *seq, payload: payload.clone(), reason: format!("cannot be stored: {reason}") }
-        }
-        // The dead letter itself is refused: without its text it fits.
-        IngestRecord::Bad { seq, reason: first, .. } => {
-            IngestRecord::Bad { seq: *seq, payload: String::new(), reason: format!("{first}; then: {reason}") }
-        }
     }
 }
