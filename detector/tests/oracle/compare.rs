@@ -56,6 +56,7 @@ fn same(found: &Found, alert: &Alert) -> bool {
         && found.rule_id == alert.rule_id
         && found.key == alert.key
         && found.severity == alert.severity
+        && found.first == alert.first_event_at
         && found.last == alert.last_event_at
         && within(found.observed, found.cap, alert.observed)
         && found.escalations.len() == alert.escalations.len()

@@ -8,6 +8,7 @@
 //! | `cases` | the oracle itself against cases computed by hand |
 //! | `draw` | random rule sets, as Sigma text, and random events with their arrival |
 //! | `compare` | what of an alert has to agree |
+//! | `ledger` | ids, revisions and merges on the way there |
 //! | `property` | draws, runs both, prints the smallest difference as files for a scenario folder |
 
 mod cases;
@@ -15,5 +16,6 @@ mod compare;
 mod draw;
 mod episodes;
 mod gates;
+mod ledger;
 mod property;
 mod reference;

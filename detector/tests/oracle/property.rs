@@ -1,7 +1,8 @@
 //! For any arrival order within the lateness the engine's alerts are those of the oracle.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,11 +11,12 @@ use detector::engine::{Engine, Settings};
 use detector::rules::{RuleSet, RuleSource};
 use domain::{Activity, Alert, MINUTE, SECOND, Timestamp};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
-use uuid::Uuid;
+use serde_json::Value;
 
 use crate::compare::{difference, final_alerts};
 use crate::draw::{Arrival, Case, Run, arrivals, case, yaml};
 use crate::episodes::Found;
+use crate::ledger::Ledger;
 use crate::reference::{World, Zones};
 
 fn zones() -> Zones {
@@ -48,9 +50,9 @@ fn oracle(rules: &RuleSet, arrivals: &[Arrival]) -> Vec<Found> {
     World { rules: &rules.rules, events: &events, matched, zones: zones() }.alerts()
 }
 
-fn engine(rules: &Arc<RuleSet>, arrivals: &[Arrival], lateness: i64) -> Vec<Alert> {
+fn engine(rules: &Arc<RuleSet>, arrivals: &[Arrival], lateness: i64) -> Result<Vec<Alert>, String> {
     let mut engine = Engine::new(Arc::clone(rules), settings());
-    let mut alerts: HashMap<Uuid, Alert> = HashMap::new();
+    let mut ledger = Ledger::default();
     let mut newest = Timestamp::MIN;
     for Arrival { activity, advance, .. } in arrivals {
         newest = newest.max(activity.received_at);
@@ -60,19 +62,22 @@ fn engine(rules: &Arc<RuleSet>, arrivals: &[Arrival], lateness: i64) -> Vec<Aler
         match advance {
             0 => engine.advance(newest.plus(-lateness - 1)),
             1 => engine.advance(newest.plus(-lateness - MINUTE)),
-            2 => alerts.extend(engine.drain().into_iter().map(|alert| (alert.alert_id, alert))),
+            2 => ledger.take(engine.drain())?,
             _ => {}
         }
     }
     engine.finish();
-    alerts.extend(engine.drain().into_iter().map(|alert| (alert.alert_id, alert)));
-    final_alerts(alerts.into_values())
+    ledger.take(engine.drain())?;
+    if engine.behind() > 0 || !engine.gaps().is_empty() {
+        return Err("the engine gave something up".to_owned());
+    }
+    Ok(final_alerts(ledger.close()?))
 }
 
 fn check(rules: &Arc<RuleSet>, case: &Case, run: &Run) -> Result<usize, String> {
     let arrivals = arrivals(case, run);
     let expected = oracle(rules, &arrivals);
-    let got = engine(rules, &arrivals, i64::from(run.lateness) * case.unit() * SECOND);
+    let got = engine(rules, &arrivals, i64::from(run.lateness) * case.unit() * SECOND)?;
     difference(&expected, &got).map_or(Ok(expected.len()), Err)
 }
 
@@ -89,6 +94,35 @@ fn files(case: &Case) -> String {
         }
     }
     text
+}
+
+/// The built-in rules over all their scenarios' events at once, and over the NDJSON files that `ORACLE_EVENTS` names.
+#[test]
+fn the_built_in_rules_find_what_the_oracle_finds() {
+    let rules = Arc::new(detector::rules::load(&[RuleSource::built_in()]).expect("valid").rules);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules");
+    let scenarios = detector::scenario::find(&root).expect("scenarios");
+    let together: Vec<PathBuf> = scenarios.iter().map(|scenario| scenario.folder.join("events.ndjson")).collect();
+    let mut files = vec![together];
+    let given = std::env::var("ORACLE_EVENTS").unwrap_or_default();
+    files.extend(given.split(':').filter(|path| !path.is_empty()).map(|path| vec![PathBuf::from(path)]));
+    for files in files {
+        let mut arrivals: Vec<Arrival> = Vec::new();
+        for file in &files {
+            let text = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+            for line in text.lines() {
+                let incoming = domain::wire::parse(line.as_bytes()).expect("an activity");
+                let at = incoming.occurred_at.expect("a time");
+                let activity = incoming.into_backtest(at, Uuid::from_u128(arrivals.len() as u128)).expect("a time");
+                arrivals.push(Arrival { activity, line: Value::Null, advance: u8::from(arrivals.len() % 97 != 0) });
+            }
+        }
+        arrivals.sort_by_key(|arrival| arrival.activity.occurred_at);
+        let expected = oracle(&rules, &arrivals);
+        let difference = difference(&expected, &engine(&rules, &arrivals, 5 * MINUTE));
+        assert!(difference.is_none(), "{files:?}\n{}", difference.unwrap_or_default());
+        assert!(!expected.is_empty());
+    }
 }
 
 fn number(name: &str) -> Option<u64> {

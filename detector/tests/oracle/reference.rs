@@ -81,7 +81,7 @@ struct Part {
 impl World<'_> {
     /// All alerts, by time, rule and key.
     pub(crate) fn alerts(&self) -> Vec<Found> {
-        let mut stands: Vec<Vec<usize>> = Vec::new();
+        let mut stands: Vec<BTreeSet<usize>> = Vec::new();
         let mut found = Vec::new();
         for (index, rule) in self.rules.iter().enumerate() {
             let crossings = match &rule.body {
@@ -89,14 +89,13 @@ impl World<'_> {
                     let events: Vec<usize> =
                         (0..self.events.len()).filter(|event| gates::passes(self, index, *event)).collect();
                     let crossings = self.plain(rule, detection, &events);
-                    stands.push(events);
+                    stands.push(events.into_iter().collect());
                     crossings
                 }
                 Body::Correlation(correlation) => {
                     let crossings = self.correlate(rule, correlation, &stands);
                     // Each event once, whatever number of keys it held under.
-                    let events: BTreeSet<usize> = crossings.values().flatten().map(|crossing| crossing.event).collect();
-                    stands.push(events.into_iter().collect());
+                    stands.push(crossings.values().flatten().map(|crossing| crossing.event).collect());
                     crossings
                 }
             };
@@ -131,7 +130,12 @@ impl World<'_> {
         by_key.into_iter().map(|(key, events)| (key, crossings(events))).collect()
     }
 
-    fn correlate(&self, rule: &Rule, correlation: &Correlation, stands: &[Vec<usize>]) -> BTreeMap<Key, Vec<Crossing>> {
+    fn correlate(
+        &self,
+        rule: &Rule,
+        correlation: &Correlation,
+        stands: &[BTreeSet<usize>],
+    ) -> BTreeMap<Key, Vec<Crossing>> {
         let mut crossings: BTreeMap<Key, Vec<Crossing>> = BTreeMap::new();
         for (key, parts) in self.parts(correlation, stands) {
             for part in &parts {
@@ -151,7 +155,7 @@ impl World<'_> {
     }
 
     /// Who takes part under which key, in order.
-    fn parts(&self, correlation: &Correlation, stands: &[Vec<usize>]) -> BTreeMap<Key, Vec<Part>> {
+    fn parts(&self, correlation: &Correlation, stands: &[BTreeSet<usize>]) -> BTreeMap<Key, Vec<Part>> {
         let mut by_key: BTreeMap<Key, Vec<Part>> = BTreeMap::new();
         for (event, activity) in self.events.iter().enumerate() {
             if !has_value(&correlation.kind, activity) {
