@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`rules`] | from Sigma documents to compiled rules, and which detections an activity matches |
 //! | [`engine`] | pure: activities in, alerts out |
-//! | [`worker`], `recovery` | live: the journal → the engine → alerts and offset; coming back after a restart |
+//! | [`worker`], `recovery`, `sink` | live: the journal → the engine → alerts and offset; coming back after a restart |
 //! | [`mod@reprocess`] | the engine over stored activities, and the alerts that are missing |
 //! | [`backtest`] | the engine over events, with a summary; changes nothing |
 //! | [`scenario`] | folders of events and expected alerts beside the rules |
@@ -17,4 +17,5 @@ mod recovery;
 pub mod reprocess;
 pub mod rules;
 pub mod scenario;
+mod sink;
 pub mod worker;

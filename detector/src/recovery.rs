@@ -1,26 +1,34 @@
-//! Coming back: the engine is fed what its windows reach, its findings are dropped, and it takes over the ids of the
-//! alerts that are stored.
+//! Coming back: the engine is fed what its windows reach, decides up to where the one before it had decided, drops what
+//! it finds by that, and takes over the ids of the alerts that are stored. From there it goes on as if nothing had been.
 
-use bus::{Reader, Record};
-use domain::{Activity, JournalRead, Timestamp};
-use store::{DETECTOR, INGEST, StoredActivity, StoredRange};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bus::Reader;
+use domain::{Activity, Timestamp};
+use store::{INGEST, StoredActivity, StoredRange};
+use uuid::Uuid;
 
 use crate::engine::Engine;
-use crate::worker::{GRACE, Parts, WorkerError};
+use crate::worker::{Parts, WorkerError};
 
 /// Activities of one page.
 const PAGE: i64 = 5_000;
+/// Records of the journal that are read at once.
+const BATCH: usize = 1_000;
 
 /// An engine that knows what the one before it knew.
 pub(crate) struct Recovered {
     pub(crate) engine: Engine,
     /// Up to here in the journal it has been fed.
     pub(crate) offset: i64,
+    /// Up to here it has decided.
+    pub(crate) watermark: Timestamp,
     /// How many activities that took.
     pub(crate) events: usize,
 }
 
-/// Makes the engine and brings it to the stored offset.
+/// Makes the engine and brings it to where the stored offset and watermark say that the one before it was.
 pub(crate) async fn recover(parts: &Parts) -> Result<Recovered, WorkerError> {
     let store = &parts.store;
     let loaded = parts.rules.rules.iter().map(|rule| (rule.id.clone(), rule.revision.clone())).collect();
@@ -28,65 +36,81 @@ pub(crate) async fn recover(parts: &Parts) -> Result<Recovered, WorkerError> {
     if superseded > 0 {
         tracing::info!(superseded, "open alerts of rules that are gone or changed were closed");
     }
-    let offset = store.offset(DETECTOR).await?;
-    let ingested = store.offset(INGEST).await?;
-    // Before anything else: the journal forgets these once ingest has them too.
-    let unstored = tail(parts, ingested, offset).await?;
-    let pending = store.read_after(offset.min(ingested), 1).await?;
-    let next = pending.into_iter().map(Record::from).next();
-    let received = next.map_or_else(
-        || parts.clock.now(),
-        |record| match record.activity {
-            Ok(activity) => activity.received_at,
-            Err(_) => record.appended_at,
-        },
-    );
-    let watermark = received.plus(-parts.lateness - GRACE);
+    let (offset, watermark) = store.detector_position().await?;
+    let watermark = watermark.unwrap_or(Timestamp::MIN);
+    // The journal first: what it forgets from here on, ingest has stored, and then it is found there.
+    let mut tail = Tail::read(parts, offset).await?;
     let mut engine = Engine::new(parts.rules.clone(), parts.settings.clone());
     let from = watermark.plus(-engine.horizon().saturating_add(parts.lateness));
-    let range = StoredRange { from, to: Timestamp::MAX, up_to_seq: Some(offset.min(ingested)), late: false };
-    let mut events = unstored.len();
-    let mut after = None;
-    loop {
+    let range = StoredRange { from, to: Timestamp::MAX, up_to_seq: Some(offset), late: false };
+    let (mut events, mut after) = (0, None);
+    // A detector that has never stored anything has seen nothing.
+    while offset > 0 {
         let page = store.stored_activities(&range, after, PAGE).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.cursor());
-        events += page.len();
-        engine = feed(engine, page, watermark).await?;
+        let until = last.activity.occurred_at;
+        let unstored = tail.until(until);
+        events += page.len() + unstored.len();
+        engine = feed(engine, unstored, page, tail.ids.clone(), until.plus(-1).min(watermark)).await?;
     }
-    engine.advance(watermark);
-    unstored.iter().for_each(|activity| engine.observe(activity));
+    let unstored = tail.until(Timestamp::MAX);
+    events += unstored.len();
+    engine = feed(engine, unstored, Vec::new(), tail.ids.clone(), watermark).await?;
     drop(engine.drain());
     drop(engine.gaps());
     engine.adopt(&store.adoptable_alerts(from).await?);
-    Ok(Recovered { engine, offset, events })
+    Ok(Recovered { engine, offset, watermark, events })
 }
 
-/// What the detector has seen and ingest has not stored.
-async fn tail(parts: &Parts, ingested: i64, offset: i64) -> Result<Vec<Activity>, WorkerError> {
-    let mut reader = Reader::new(parts.store.clone(), ingested);
-    let mut activities = Vec::new();
-    while reader.position() < offset {
-        let batch = reader.read(1_000).await?;
-        if batch.is_empty() {
-            break;
+/// What the detector has seen and ingest had not stored when it was asked.
+struct Tail {
+    /// In event time, the last first.
+    activities: Vec<Activity>,
+    /// Ingest may have stored them since.
+    ids: Arc<HashSet<Uuid>>,
+}
+
+impl Tail {
+    async fn read(parts: &Parts, offset: i64) -> Result<Self, WorkerError> {
+        let mut reader = Reader::new(parts.store.clone(), parts.store.offset(INGEST).await?);
+        let mut activities = Vec::new();
+        while reader.position() < offset {
+            let batch = reader.read(BATCH).await?;
+            if batch.is_empty() {
+                break;
+            }
+            reader.done(batch.to);
+            let seen = batch.records.into_iter().filter(|record| record.seq <= offset);
+            let seen = seen.filter_map(|record| record.activity.ok()).filter(|activity| !activity.late);
+            activities.extend(seen.map(|activity| *activity));
         }
-        let seen = batch.records.into_iter().filter(|record| record.seq <= offset);
-        activities.extend(seen.filter_map(|record| record.activity.ok()).filter(|activity| !activity.late).map(|a| *a));
-        reader.done(batch.to);
+        let ids = activities.iter().map(|activity| activity.event_id).collect();
+        activities.sort_by_key(|activity| std::cmp::Reverse((activity.occurred_at, activity.event_id)));
+        Ok(Self { activities, ids: Arc::new(ids) })
     }
-    Ok(activities)
+
+    /// Takes out those that happened up to a moment.
+    fn until(&mut self, moment: Timestamp) -> Vec<Activity> {
+        let keep = self.activities.partition_point(|activity| activity.occurred_at > moment);
+        self.activities.split_off(keep)
+    }
 }
 
-/// Feeds a page that is in event time. The watermark follows as far as nothing on time can come behind it.
-async fn feed(mut engine: Engine, page: Vec<StoredActivity>, watermark: Timestamp) -> Result<Engine, WorkerError> {
+/// Feeds a stretch of event time, of which `unstored` is known from the journal and the rest from the page.
+async fn feed(
+    mut engine: Engine,
+    unstored: Vec<Activity>,
+    page: Vec<StoredActivity>,
+    known: Arc<HashSet<Uuid>>,
+    watermark: Timestamp,
+) -> Result<Engine, WorkerError> {
     let fed = tokio::task::spawn_blocking(move || {
-        for row in &page {
+        unstored.iter().for_each(|activity| engine.observe(activity));
+        for row in page.iter().filter(|row| !known.contains(&row.activity.event_id)) {
             engine.observe(&row.activity);
         }
-        if let Some(last) = page.last() {
-            engine.advance(last.activity.occurred_at.plus(-1).min(watermark));
-        }
+        engine.advance(watermark);
         engine
     });
     fed.await.map_err(|error| WorkerError::Engine(error.to_string()))

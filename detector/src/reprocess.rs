@@ -7,7 +7,8 @@ use store::{Change, Cursor, StoredActivity, StoredRange};
 use uuid::Uuid;
 
 use crate::engine::Engine;
-use crate::worker::{Parts, WorkerError, change};
+use crate::sink::change;
+use crate::worker::{Parts, WorkerError};
 
 /// Activities of one page.
 const PAGE: i64 = 5_000;
@@ -36,7 +37,7 @@ pub struct Reprocessed {
     pub new: usize,
     /// Of those: stored before, under this or another id.
     pub known: usize,
-    /// The alerts that are new.
+    /// The alerts and signals that are new.
     pub alerts: Vec<Alert>,
 }
 
@@ -52,7 +53,9 @@ pub async fn reprocess(
     mut progress: impl FnMut(Progress),
 ) -> Result<Reprocessed, WorkerError> {
     let mut engine = Engine::new(parts.rules.clone(), parts.settings.clone());
-    let range = StoredRange { from: from.plus(-engine.horizon()), to, up_to_seq: None, late: true };
+    let horizon = engine.horizon();
+    // What opens in the range is followed to its end.
+    let range = StoredRange { from: from.plus(-horizon), to: to.plus(horizon), up_to_seq: None, late: true };
     let mut done = Reprocessed::default();
     let mut found = BTreeMap::new();
     let mut after: Option<Cursor> = None;
@@ -60,8 +63,8 @@ pub async fn reprocess(
         let page = parts.store.stored_activities(&range, after, PAGE).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.cursor());
-        let at = last.activity.occurred_at;
-        for row in page.iter().filter(|row| row.activity.occurred_at >= from) {
+        let at = last.activity.occurred_at.min(to);
+        for row in page.iter().filter(|row| (from..=to).contains(&row.activity.occurred_at)) {
             done.events += 1;
             done.late += u64::from(row.activity.late);
         }
@@ -75,8 +78,10 @@ pub async fn reprocess(
     let changes: Vec<Change> = found.into_iter().filter_map(|alert| change(&parts.rules, alert)).collect();
     for chunk in changes.chunks(CHUNK) {
         let stored = parts.store.store_alerts(chunk.to_vec()).await?;
-        done.new += stored.new;
+        done.new += stored.new.len();
         done.known += stored.known;
+        let new = chunk.iter().filter(|change| stored.new.contains(&change.alert.alert_id));
+        done.alerts.extend(new.map(|change| change.alert.clone()));
     }
     Ok(done)
 }

@@ -56,7 +56,8 @@ pub(super) fn alert(
         rule_id: rule.id.clone(),
         family: rule.family.clone(),
         severity: episode.severity,
-        risk: rule.risk,
+        // What has risen counts as what it has become.
+        risk: if episode.severity > rule.level { rule.risk.max(episode.severity.points()) } else { rule.risk },
         techniques: rule.techniques.clone(),
         user: of(&Field::User),
         ip: of(&Field::SourceIp),

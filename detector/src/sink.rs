@@ -1,0 +1,185 @@
+//! What the engine finds, on its way into the database: in one transaction with the offset that passes it.
+//!
+//! The engine tells of an alert after every event of its episode. What is news is written at once; that an episode goes
+//! on is written when something is news, or once a second. The offset never moves without what was found before it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::Backoff;
+use domain::{Alert, AlertState, Severity, Timestamp};
+use store::{ApplyError, Change, DetectionBatch, NewGap, Store};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::engine::{Engine, Gap};
+use crate::rules::RuleSet;
+use crate::worker::WorkerError;
+
+/// While nothing is news, what is known is stored this often.
+const REST: Duration = Duration::from_secs(1);
+
+/// Where findings wait until they are stored.
+pub(crate) struct Sink {
+    store: Store,
+    rules: Arc<RuleSet>,
+    /// The offset as the database has it, and since when.
+    stored: i64,
+    stored_at: Instant,
+    /// Alerts to be written, in their present state.
+    held: BTreeMap<Uuid, Change>,
+    gaps: Vec<NewGap>,
+    /// What was written last of the alerts that are open.
+    told: HashMap<Uuid, Told>,
+    /// Something of what is held is news.
+    news: bool,
+}
+
+/// What of an alert is news when it changes.
+#[derive(Debug, PartialEq)]
+struct Told {
+    state: AlertState,
+    severity: Severity,
+    steps: usize,
+    at: Timestamp,
+    crossing_event: Uuid,
+}
+
+impl Told {
+    fn of(alert: &Alert) -> Self {
+        let Alert { state, severity, at, crossing_event, .. } = *alert;
+        Self { state, severity, steps: alert.escalations.len(), at, crossing_event }
+    }
+}
+
+impl Sink {
+    /// Everything up to `stored` has been written.
+    pub(crate) fn new(store: Store, rules: Arc<RuleSet>, stored: i64) -> Self {
+        let (held, told) = (BTreeMap::new(), HashMap::new());
+        Self { store, rules, stored, stored_at: Instant::now(), held, gaps: Vec::new(), told, news: false }
+    }
+
+    /// Takes over what the engine has found since the last time.
+    pub(crate) fn take(&mut self, engine: &mut Engine) {
+        // Of each alert the last word counts: one can be taken back and found again between two looks.
+        for alert in engine.drain() {
+            self.news |= self.told.get(&alert.alert_id).is_none_or(|told| *told != Told::of(&alert));
+            if let Some(change) = change(&self.rules, alert) {
+                self.held.insert(change.alert.alert_id, change);
+            }
+        }
+        self.gaps.extend(engine.gaps().into_iter().flat_map(gap_rows));
+        self.news |= !self.gaps.is_empty();
+    }
+
+    /// Whether something is to be written now, when the reader stands at `next`.
+    pub(crate) fn is_due(&self, next: i64) -> bool {
+        self.news || (self.is_behind(next) && self.stored_at.elapsed() >= REST)
+    }
+
+    /// Whether something is to be written at all.
+    pub(crate) fn is_behind(&self, next: i64) -> bool {
+        self.news || next != self.stored || !self.held.is_empty()
+    }
+
+    /// Writes all that is held and moves the offset to `next`, in one transaction; tries until it is done (true) or the
+    /// process is to stop. In that case nothing is lost: the next process finds the same.
+    pub(crate) async fn write(
+        &mut self,
+        next: i64,
+        watermark: Timestamp,
+        stop: &CancellationToken,
+    ) -> Result<bool, WorkerError> {
+        let mut backoff = Backoff::default();
+        loop {
+            let changes: Vec<Change> = self.held.values().cloned().collect();
+            let batch = DetectionBatch { expected: self.stored, next, watermark, changes, gaps: self.gaps.clone() };
+            match self.store.apply_detection(batch).await {
+                Ok(_) => {
+                    self.written(next);
+                    return Ok(true);
+                }
+                Err(ApplyError::NotOurs) => return Err(WorkerError::NotOurs),
+                Err(ApplyError::Poison(cause)) if !self.held.is_empty() => {
+                    tracing::warn!(%cause, "alerts cannot be stored together; each is tried alone");
+                    self.one_by_one(watermark).await;
+                }
+                Err(fault) => {
+                    let pause = backoff.failed();
+                    tracing::warn!(%fault, again_in_ms = pause.as_millis(), "alerts could not be stored; trying again");
+                    if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                        return Ok(false);
+                    }
+                }
+            }
+        }
+    }
+
+    fn written(&mut self, next: i64) {
+        for (alert_id, change) in std::mem::take(&mut self.held) {
+            self.tell(alert_id, &change.alert);
+        }
+        self.gaps.clear();
+        (self.news, self.stored, self.stored_at) = (false, next, Instant::now());
+    }
+
+    fn tell(&mut self, alert_id: Uuid, alert: &Alert) {
+        if alert.state == AlertState::Open {
+            self.told.insert(alert_id, Told::of(alert));
+        } else {
+            self.told.remove(&alert_id);
+        }
+    }
+
+    /// Writes what is held one by one, without moving the offset: an alert that the database does not take must not keep
+    /// the others out. In its place a gap says so. What is worth another try stays held.
+    async fn one_by_one(&mut self, watermark: Timestamp) {
+        for (alert_id, change) in std::mem::take(&mut self.held) {
+            let (expected, changes) = (self.stored, vec![change.clone()]);
+            let alone = DetectionBatch { expected, next: expected, watermark, changes, gaps: Vec::new() };
+            match self.store.apply_detection(alone).await {
+                Ok(_) => self.tell(alert_id, &change.alert),
+                Err(ApplyError::Poison(why)) => {
+                    let alert = change.alert;
+                    tracing::error!(rule = %alert.rule_id, %alert_id, %why, "an alert cannot be stored and is given up");
+                    self.gaps.push(given_up(alert, &why.to_string()));
+                }
+                Err(_) => drop(self.held.insert(alert_id, change)),
+            }
+        }
+    }
+}
+
+/// An alert with what its rule says of its kind; none where the rule is not loaded.
+pub(crate) fn change(rules: &RuleSet, alert: Alert) -> Option<Change> {
+    let rule = rules.rules.iter().find(|rule| rule.id == alert.rule_id)?;
+    Some(Change { opened_as: rule.level, opened_points: rule.risk, mute_after_close: rule.mute_after_close, alert })
+}
+
+fn given_up(alert: Alert, why: &str) -> NewGap {
+    let key: Vec<String> = alert.key.into_iter().map(|(field, value)| format!("{field}={value}")).collect();
+    NewGap {
+        rule_id: alert.rule_id,
+        key: key.join(", "),
+        from: alert.first_event_at,
+        to: alert.last_event_at,
+        lost: alert.event_count,
+        reason: format!("the database does not take the alert: {why}"),
+    }
+}
+
+fn gap_rows(gap: Gap) -> Vec<NewGap> {
+    let rules: HashSet<String> =
+        if gap.rules.is_empty() { [String::new()].into() } else { gap.rules.into_iter().collect() };
+    let row = |rule_id| NewGap {
+        rule_id,
+        key: gap.key.clone().unwrap_or_default(),
+        from: gap.from,
+        to: gap.to,
+        lost: i64::try_from(gap.lost).unwrap_or(i64::MAX),
+        reason: gap.reason.clone(),
+    };
+    rules.into_iter().map(row).collect()
+}
