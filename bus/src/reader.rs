@@ -33,13 +33,18 @@ pub struct Reader<L> {
     position: i64,
     /// The last read did not fill its limit: the end was reached.
     caught_up: bool,
+    /// How often in a row the log called and had nothing.
+    called_for_nothing: u32,
 }
+
+/// A log that calls again and again and has nothing (its records were removed under the reader) is asked this often.
+const FOR_NOTHING: Duration = Duration::from_millis(100);
 
 impl<L: JournalRead> Reader<L> {
     /// A reader that has seen everything up to `position`.
     #[must_use]
     pub fn new(log: L, position: i64) -> Self {
-        Self { log, position, caught_up: false }
+        Self { log, position, caught_up: false, called_for_nothing: 0 }
     }
 
     /// Position of the last record that is done.
@@ -61,9 +66,13 @@ impl<L: JournalRead> Reader<L> {
 
     /// Returns when there may be something to read. At the end of the log it waits for the next record, and then for
     /// `linger`, in which others may join it; with a backlog it returns at once.
-    pub async fn ready(&self, linger: Duration) {
+    pub async fn ready(&mut self, linger: Duration) {
         if self.caught_up {
+            if self.called_for_nothing > 1 {
+                tokio::time::sleep(FOR_NOTHING).await;
+            }
             self.log.wait(self.position).await;
+            self.called_for_nothing = self.called_for_nothing.saturating_add(1);
             if !linger.is_zero() {
                 tokio::time::sleep(linger).await;
             }
@@ -77,6 +86,9 @@ impl<L: JournalRead> Reader<L> {
     pub async fn read(&mut self, limit: usize) -> Result<Batch, JournalError> {
         let records = self.log.read_after(self.position, limit).await?;
         self.caught_up = records.len() < limit;
+        if !records.is_empty() {
+            self.called_for_nothing = 0;
+        }
         let to = records.last().map_or(self.position, |record| record.seq);
         let activities = records.into_iter().filter(|record| record.topic == Topic::Activity);
         Ok(Batch { from: self.position, to, records: activities.map(Record::from).collect() })
