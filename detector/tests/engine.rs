@@ -245,3 +245,69 @@ fn horizon_covers_a_chain_of_windows() {
     let engine = engine(GUESSING, Settings::default());
     assert_eq!(engine.horizon(), 2 * MINUTE);
 }
+
+/// The sum of `records` over a minute, from ten on; an episode lasts as long as the window.
+fn summing() -> Engine {
+    let rules = GUESSING.replace("event_count", "value_sum").replace("{gte: 3}", "{field: records, gte: 10}");
+    engine(&rules, Settings::default())
+}
+
+fn records(second: i64, id: u128, records: i64) -> Activity {
+    let mut activity = failed("ann", second, id);
+    activity.records = Some(records);
+    activity
+}
+
+#[test]
+fn what_was_taken_back_and_holds_again_is_the_same_alert_in_a_later_revision() {
+    let mut engine = summing();
+    engine.observe(&records(10, 1, 12));
+    let opened = only(engine.drain());
+    engine.observe(&records(9, 2, -5));
+    assert_eq!(only(engine.drain()).state, AlertState::Retracted);
+    engine.observe(&records(8, 3, 4));
+    let again = only(engine.drain());
+    assert_eq!((again.alert_id, again.state, again.revision), (opened.alert_id, AlertState::Open, 3));
+    // Taken back and back again before anybody asked: told once, as it is.
+    engine.observe(&records(7, 4, -5));
+    engine.observe(&records(6, 5, 5));
+    let told = engine.drain();
+    assert!(told.len() <= 1, "{told:#?}");
+    assert!(told.iter().all(|alert| alert.state == AlertState::Open && alert.revision > 3), "{told:#?}");
+}
+
+#[test]
+fn an_episode_that_breaks_apart_becomes_two_alerts_with_ids_of_their_own() {
+    let mut engine = summing();
+    engine.observe(&records(100, 1, 12));
+    let first = only(engine.drain());
+    // Earlier openers take over its identity.
+    engine.observe(&records(50, 2, 12));
+    engine.observe(&records(39, 3, 12));
+    let moved = only(engine.drain());
+    assert_eq!((moved.alert_id, moved.at, moved.last_event_at), (first.alert_id, at(39), at(100)));
+    // Nothing holds between 39 and 100 any more, and they lie more than an episode apart.
+    engine.observe(&records(99, 4, 90));
+    engine.observe(&records(45, 5, -100));
+    let told = engine.drain();
+    let living: Vec<_> = told.iter().map(|alert| (alert.at, alert.state)).collect();
+    assert_eq!(living, [(at(39), AlertState::Open), (at(100), AlertState::Open)]);
+    assert_eq!(told[0].alert_id, first.alert_id);
+    assert_ne!(told[1].alert_id, first.alert_id, "its opener is the event that gave the other its id");
+}
+
+#[test]
+fn a_merged_alert_points_to_one_that_lives_however_many_joined() {
+    let mut engine = engine(GUESSING.replace("gte: 3", "gte: 1").as_str(), Settings::default());
+    for (second, id) in [(0, 1), (60, 2), (120, 3)] {
+        engine.observe(&failed("ann", second, id));
+    }
+    let ids: Vec<Uuid> = engine.drain().iter().map(|alert| alert.alert_id).collect();
+    assert_eq!(ids.len(), 3);
+    engine.observe(&failed("ann", 90, 4));
+    engine.observe(&failed("ann", 30, 5));
+    let told = engine.drain();
+    let merged: Vec<_> =
+        told.iter().filter(|alert| alert.state == AlertState::Merged).map(|alert| alert.merged_into).collect();
+    assert_eq!(merged, [Some(ids[0]), Some(ids[0])]);
+}

@@ -1,10 +1,12 @@
 //! What becomes of episodes: reported while they go on, reported a last time when they are over.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
-use domain::AlertState;
+use domain::{Alert, AlertState};
+use uuid::Uuid;
 
-use super::episode::Ended;
+use super::episode::{Ended, Identity};
 use super::evaluate::Slot;
 use super::keys::KeyState;
 use super::{Engine, report};
@@ -25,16 +27,29 @@ impl Engine {
         let rule = &set.rules[of.rule];
         let Some(state) = self.keys[slot.group].get_mut(slot.slot) else { return };
         let key = state.key.clone();
+        let Some(episodes) =
+            state.nodes.iter_mut().find(|state| state.node as usize == node).and_then(|state| state.episodes.as_mut())
+        else {
+            return;
+        };
         for Ended { episode, state: ending, into } in ended {
-            let (id, revision) = episode.identity.unwrap_or((report::identity(rule, &key, episode.opener), 0));
-            let mut alert = report::alert(&set, &plan, of, &key, &episode, (id, revision + 1), ending);
-            if let Some((at, opener)) = into {
-                let live = state.nodes.iter_mut().find(|state| state.node as usize == node);
-                let live = live.and_then(|state| state.episodes.as_mut()).into_iter().flat_map(|e| &mut e.live);
-                for target in live.filter(|target| (target.at, target.opener) == (at, opener)) {
-                    let (id, _) = *target.identity.get_or_insert((report::identity(rule, &key, target.opener), 0));
-                    alert.merged_into = Some(id);
+            let identity = episode.identity.unwrap_or_else(|| Identity {
+                id: report::identity(rule, &key, episode.opener),
+                revision: 0,
+                given: episode.at,
+            });
+            let identity = Identity { revision: identity.revision + 1, ..identity };
+            let mut alert = report::alert(&set, &plan, of, &key, &episode, (identity.id, identity.revision), ending);
+            if identity.given > self.settled {
+                episodes.let_go(identity, ending);
+            }
+            let target = into.and_then(|place| episodes.live.iter().position(|live| (live.at, live.opener) == place));
+            if let Some(target) = target {
+                let (target, back) = episodes.identify(target, |opener| report::identity(rule, &key, opener));
+                if back {
+                    take_word_back(&mut self.out, target);
                 }
+                alert.merged_into = Some(target.id);
             }
             self.out.push(alert);
         }
@@ -53,12 +68,37 @@ impl Engine {
             return;
         };
         episodes.queued = false;
-        for episode in episodes.live.iter_mut().filter(|episode| episode.changed) {
-            episode.changed = false;
-            let identity = episode.identity.get_or_insert((report::identity(rule, &key, episode.opener), 0));
-            identity.1 += 1;
-            let identity = *identity;
-            self.out.push(report::alert(&set, &plan, of, &key, episode, identity, AlertState::Open));
+        for at in 0..episodes.live.len() {
+            if !std::mem::take(&mut episodes.live[at].changed) {
+                continue;
+            }
+            let (identity, back) = episodes.identify(at, |opener| report::identity(rule, &key, opener));
+            if back {
+                take_word_back(&mut self.out, identity);
+            }
+            identity.revision += 1;
+            let named = (identity.id, identity.revision);
+            self.out.push(report::alert(&set, &plan, of, &key, &episodes.live[at], named, AlertState::Open));
+        }
+    }
+
+    /// What was merged into something that did not outlive this round either, is told of what that became.
+    pub(super) fn follow_merges(&mut self) {
+        let ended: HashMap<Uuid, Option<Uuid>> = self
+            .out
+            .iter()
+            .filter(|alert| matches!(alert.state, AlertState::Merged | AlertState::Retracted))
+            .map(|alert| (alert.alert_id, alert.merged_into))
+            .collect();
+        for alert in self.out.iter_mut().filter(|alert| alert.state == AlertState::Merged) {
+            // Each step goes to something that ended later, so there are no more of them than have ended.
+            for _ in 0..ended.len() {
+                let Some(next) = alert.merged_into.and_then(|into| ended.get(&into)) else { break };
+                alert.merged_into = *next;
+            }
+            if alert.merged_into.is_none() {
+                alert.state = AlertState::Retracted;
+            }
         }
     }
 
@@ -70,11 +110,9 @@ impl Engine {
         let Some(state) = self.keys[slot.group].get_mut(slot.slot) else { return };
         let Some(at) = state.state(node) else { return };
         let Some(episodes) = &mut state.nodes[at].episodes else { return };
-        match episodes.live.first() {
-            Some(live) => {
-                let over = live.last.saturating_add(episode);
-                self.close_at(over, slot, node);
-            }
+        let over = episodes.live.first().map(|live| live.last.saturating_add(episode));
+        match over.or(episodes.forget(self.settled)) {
+            Some(over) => self.close_at(over, slot, node),
             None => {
                 episodes.timed = false;
                 if episodes.is_empty() && !episodes.queued {
@@ -93,5 +131,13 @@ impl Engine {
         let episodes = nodes.iter_mut().find(|state| state.node as usize == node);
         let episodes = episodes.and_then(|state| state.episodes.as_mut());
         episodes.map_or_else(Vec::new, |episodes| episodes.settle(watermark, of, level, ring))
+    }
+}
+
+/// What ended before anybody was told of that, and goes on: the word is taken back.
+fn take_word_back(out: &mut Vec<Alert>, identity: &mut Identity) {
+    if let Some(at) = out.iter().position(|alert| alert.alert_id == identity.id) {
+        out.remove(at);
+        identity.revision -= 1;
     }
 }

@@ -35,6 +35,16 @@ pub(super) struct Crossing {
     pub(super) baseline: Option<Arc<Value>>,
 }
 
+/// Under what an episode is reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) id: Uuid,
+    /// How often it was reported.
+    pub(super) revision: i64,
+    /// The time of the event that gave the id: until it is final, another episode may begin there.
+    pub(super) given: i64,
+}
+
 /// A run of crossings.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Episode {
@@ -51,8 +61,8 @@ pub(super) struct Episode {
     first_seen: u32,
     last_seen: u32,
     steps: usize,
-    /// The id of what was reported of it, and how often.
-    pub(super) identity: Option<(Uuid, i64)>,
+    /// Under what it was reported.
+    pub(super) identity: Option<Identity>,
     /// Something has changed since it was last reported.
     pub(super) changed: bool,
 }
@@ -97,6 +107,8 @@ pub(super) struct Episodes {
     pub(super) live: Vec<Episode>,
     /// Copies of `live` after so many crossings of `tail`.
     marks: VecDeque<(usize, Vec<Episode>)>,
+    /// Identities of what has ended and how, as long as an event could begin an episode where they were given.
+    gone: Vec<(Identity, AlertState)>,
     /// The engine has it on its list of what to report.
     pub(super) queued: bool,
     /// The engine will look when it is over.
@@ -181,6 +193,36 @@ impl Episodes {
         ended
     }
 
+    /// The identity of a live episode, given to it where it has none yet: `derived` is the id that its opener makes. What
+    /// was taken back goes on under its id with its revisions; an id that stands for another alert is derived again.
+    /// Says whether it came back.
+    pub(super) fn identify(&mut self, at: usize, derived: impl Fn(Uuid) -> Uuid) -> (&mut Identity, bool) {
+        let mut back = false;
+        let identity = self.live[at].identity.unwrap_or_else(|| {
+            let lives = |id: Uuid| self.live.iter().any(|live| live.identity.is_some_and(|other| other.id == id));
+            let closed = |id: Uuid| self.gone.iter().any(|(gone, how)| gone.id == id && *how == AlertState::Closed);
+            let mut id = derived(self.live[at].opener);
+            while lives(id) || closed(id) {
+                id = derived(id);
+            }
+            let before = self.gone.iter().position(|(gone, _)| gone.id == id).map(|at| self.gone.swap_remove(at));
+            back = before.is_some();
+            Identity { id, revision: before.map_or(0, |(gone, _)| gone.revision), given: self.live[at].at }
+        });
+        (self.live[at].identity.insert(identity), back)
+    }
+
+    /// Remembers under what something ended.
+    pub(super) fn let_go(&mut self, identity: Identity, how: AlertState) {
+        self.gone.push((identity, how));
+    }
+
+    /// Forgets what cannot come back after `watermark`; when the rest can be forgotten.
+    pub(super) fn forget(&mut self, watermark: i64) -> Option<i64> {
+        self.gone.retain(|(gone, _)| gone.given > watermark);
+        self.gone.iter().map(|(gone, _)| gone.given).max()
+    }
+
     /// Folds the crossings up to `watermark` and gives back the episodes that are over by then.
     pub(super) fn settle(&mut self, watermark: i64, node: &Node, level: Severity, ring: &Ring) -> Vec<Ended> {
         let mut over = 0;
@@ -217,7 +259,7 @@ impl Episodes {
 
     /// Nothing is known and nothing pending.
     pub(super) fn is_empty(&self) -> bool {
-        self.live.is_empty() && self.tail.is_empty() && self.settled.is_empty()
+        self.live.is_empty() && self.tail.is_empty() && self.settled.is_empty() && self.gone.is_empty()
     }
 
     /// Heap memory in bytes.
@@ -237,6 +279,7 @@ impl Episodes {
             + of(&self.live)
             + self.marks.iter().map(|(_, live)| of(live)).sum::<usize>()
             + self.tail.capacity() * size_of::<Crossing>()
+            + self.gone.capacity() * size_of::<(Identity, AlertState)>()
     }
 }
 

@@ -263,6 +263,7 @@ impl Engine {
         for (slot, node) in std::mem::take(&mut self.changed) {
             self.report(slot, node);
         }
+        self.follow_merges();
         std::mem::take(&mut self.out)
     }
 

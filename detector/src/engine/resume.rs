@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::Engine;
-use super::episode::Episode;
+use super::episode::{Episode, Identity};
 use super::plan::KeyOf;
 use super::report;
 
@@ -25,7 +25,7 @@ impl Engine {
         let Some(at) = state.state(node) else { return false };
         let Some(episodes) = &mut state.nodes[at].episodes else { return false };
         let (from, to) = (alert.at.micros(), alert.last_event_at.micros());
-        let free = |episode: &Episode| episode.identity.is_none_or(|(id, _)| !taken.contains(&id));
+        let free = |episode: &Episode| episode.identity.is_none_or(|identity| !taken.contains(&identity.id));
         let Some(which) =
             episodes.live.iter().position(|episode| free(episode) && episode.at <= to && episode.last >= from)
         else {
@@ -39,7 +39,8 @@ impl Engine {
             }
         }
         let episode = &mut episodes.live[which];
-        episode.identity = Some((alert.alert_id, alert.revision));
+        // Which event gave it the id is not stored: the last at which it held is the latest that it can have been.
+        episode.identity = Some(Identity { id: alert.alert_id, revision: alert.revision, given: episode.last.max(to) });
         let now = report::alert(&set, &plan, of, &key, episode, (alert.alert_id, alert.revision), alert.state);
         episode.changed = now.at != alert.at
             || now.last_event_at != alert.last_event_at
