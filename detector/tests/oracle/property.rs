@@ -15,7 +15,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::compare::{difference, final_alerts};
-use crate::draw::{Arrival, Case, Run, arrivals, case, yaml};
+use crate::draw::{Arrival, Case, Focus, Run, arrivals, case, reporting, yaml};
 use crate::episodes::Found;
 use crate::ledger::Ledger;
 use crate::reference::{World, Zones};
@@ -132,22 +132,25 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// `ORACLE_CASES` and `ORACLE_SEED` look further and elsewhere; without them every run sees the same cases.
-#[test]
-fn any_arrival_order_within_the_lateness_gives_the_oracles_alerts() {
-    let wanted = number("ORACLE_CASES").unwrap_or(10_000);
+fn search(focus: Focus, wanted: u64) {
+    let wanted = number("ORACLE_CASES").unwrap_or(wanted);
     let mut seed = [7; 32];
     seed[..8].copy_from_slice(&number("ORACLE_SEED").unwrap_or(1).to_le_bytes());
     // A case has three runs on average; each is compared.
     let config = Config {
-        cases: u32::try_from(wanted / 3 + wanted / 50).expect("fewer"),
+        cases: u32::try_from(wanted / 3 + wanted / 20).expect("fewer"),
         failure_persistence: None,
         max_shrink_iters: 20_000,
         ..Config::default()
     };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
     let (runs, alerts) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let outcome = runner.run(&case(), |case| {
+    let outcome = runner.run(&case(focus), |case| {
         let rules = load(&yaml(&case)).map_err(|error| TestCaseError::fail(format!("refused: {error}")))?;
+        let reports: Vec<bool> = rules.rules.iter().map(|rule| rule.reports).collect();
+        if reports != reporting(&case) {
+            return Err(TestCaseError::fail(format!("who alerts alone: {reports:?}, not {:?}", reporting(&case))));
+        }
         let rules = Arc::new(rules);
         for run in &case.runs {
             let found = check(&rules, &case, run).map_err(TestCaseError::fail)?;
@@ -164,4 +167,24 @@ fn any_arrival_order_within_the_lateness_gives_the_oracles_alerts() {
     let (runs, alerts) = (runs.into_inner() as u64, alerts.into_inner() as u64);
     assert!(runs >= wanted, "only {runs} runs were compared");
     assert!(alerts > runs, "only {alerts} alerts in {runs} runs: the cases say too little");
+}
+
+#[test]
+fn any_arrival_order_within_the_lateness_gives_the_oracles_alerts() {
+    search(Focus::All, 10_000);
+}
+
+#[test]
+fn more_events_than_are_kept_give_the_oracles_alerts() {
+    search(Focus::Crowds, 2_000);
+}
+
+#[test]
+fn rules_upon_rules_give_the_oracles_alerts() {
+    search(Focus::Chains, 5_000);
+}
+
+#[test]
+fn what_waits_for_the_watermark_gives_the_oracles_alerts() {
+    search(Focus::Waiting, 5_000);
 }

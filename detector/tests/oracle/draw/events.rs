@@ -4,7 +4,7 @@ use domain::{Activity, SECOND, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{Case, Run};
+use super::{Case, Focus, Run};
 
 /// One event, or a burst of equal ones.
 #[derive(Clone, Debug)]
@@ -26,8 +26,10 @@ pub(crate) struct Event {
     pub(crate) advance: u8,
 }
 
-pub(crate) fn event() -> impl Strategy<Value = Event> {
-    let time = (0..48_u8, prop::sample::select(vec![0_u8, 0, 0, 0, 0, 1, 2]), burst(), any::<u8>(), 0..13_u8, 0..5_u8);
+pub(crate) fn event(focus: Focus) -> impl Strategy<Value = Event> {
+    let slots = if matches!(focus, Focus::Waiting) { 0..160_u8 } else { 0..48_u8 };
+    let micro = prop::sample::select(vec![0_u8, 0, 0, 0, 0, 1, 2]);
+    let time = (slots, micro, burst(focus), any::<u8>(), 0..13_u8, 0..5_u8);
     let who = (0..6_u8, 0..6_u8, 0..3_u8, 0..3_u8);
     let what = (0..3_u8, 0..6_u8, 0..12_u8, any::<bool>());
     (time, who, what).prop_map(|(time, who, what)| {
@@ -53,8 +55,9 @@ pub(crate) fn event() -> impl Strategy<Value = Event> {
     })
 }
 
-fn burst() -> impl Strategy<Value = u8> {
-    prop::sample::select(vec![1_u8, 1, 1, 1, 1, 1, 1, 2, 3, 12])
+fn burst(focus: Focus) -> impl Strategy<Value = u8> {
+    let most = if matches!(focus, Focus::Crowds) { 40 } else { 12 };
+    prop::sample::select(vec![1_u8, 1, 1, 1, 1, 1, 1, 2, 3, most])
 }
 
 /// Friday, a minute before working hours end in UTC.

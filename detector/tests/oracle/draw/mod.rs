@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 pub(crate) use events::{Arrival, Event, arrivals};
-pub(crate) use rules::{DrawnCorrelation, DrawnDetection, yaml};
+pub(crate) use rules::{DrawnCorrelation, DrawnDetection, reporting, yaml};
 
 /// Rules, and several runs of events for them.
 #[derive(Clone, Debug)]
@@ -34,8 +34,28 @@ impl Case {
     }
 }
 
-pub(crate) fn case() -> impl Strategy<Value = Case> {
-    let run = (0..12_u8, vec(events::event(), 1..28)).prop_map(|(lateness, events)| Run { lateness, events });
-    (prop::bool::weighted(0.2), vec(rules::detection(), 1..4), vec(rules::correlation(), 0..4), vec(run, 1..6))
+/// What a test looks at most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Focus {
+    /// A bit of everything.
+    All,
+    /// Many events for few rules: windows that fill beyond what is kept.
+    Crowds,
+    /// Correlations upon correlations.
+    Chains,
+    /// What waits for the watermark: `when` that looks back, bounds from above.
+    Waiting,
+}
+
+pub(crate) fn case(focus: Focus) -> impl Strategy<Value = Case> {
+    let (detections, correlations, events) = match focus {
+        Focus::All => (1..4, 0..4, 1..28),
+        Focus::Crowds => (1..3, 1..3, 20..60),
+        Focus::Chains => (1..4, 2..6, 1..28),
+        Focus::Waiting => (1..4, 0..3, 1..40),
+    };
+    let run = (0..12_u8, vec(events::event(focus), events)).prop_map(|(lateness, events)| Run { lateness, events });
+    let long = prop::bool::weighted(if matches!(focus, Focus::Waiting) { 0.5 } else { 0.2 });
+    (long, vec(rules::detection(focus), detections), vec(rules::correlation(focus), correlations), vec(run, 1..6))
         .prop_map(|(long, detections, correlations, runs)| Case { long, detections, correlations, runs })
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::Case;
+use super::{Case, Focus};
 
 /// A rule about single events.
 #[derive(Clone, Debug)]
@@ -45,8 +45,14 @@ fn common() -> impl Strategy<Value = Common> {
     (0..5_u8, 0..8_u8, 0..16_u8).prop_map(|(level, episode, escalate)| Common { level, episode, escalate })
 }
 
-pub(crate) fn detection() -> impl Strategy<Value = DrawnDetection> {
-    (0..8_u8, 0..8_u8, 0..12_u8, 0..6_u8, 0..3_u8, 0..5_u8, common()).prop_map(
+pub(crate) fn detection(focus: Focus) -> impl Strategy<Value = DrawnDetection> {
+    // From seven on nothing looks back and no clock is read.
+    let gate = match focus {
+        Focus::All => 0..12_u8,
+        Focus::Waiting => 0..8_u8,
+        Focus::Crowds | Focus::Chains => 5..24_u8,
+    };
+    (0..8_u8, 0..8_u8, gate, 0..6_u8, 0..3_u8, 0..5_u8, common()).prop_map(
         |(selection, key, gate, within, days, learn, common)| DrawnDetection {
             selection,
             key,
@@ -59,9 +65,10 @@ pub(crate) fn detection() -> impl Strategy<Value = DrawnDetection> {
     )
 }
 
-pub(crate) fn correlation() -> impl Strategy<Value = DrawnCorrelation> {
+pub(crate) fn correlation(focus: Focus) -> impl Strategy<Value = DrawnCorrelation> {
+    let loud = if matches!(focus, Focus::Chains) { 0.7 } else { 0.4 };
     let what = (0..9_u8, vec(any::<u8>(), 1..4), 0..8_u8, 0..6_u8, 0..10_u8, 1..5_u8);
-    (what, 0..8_u8, prop::bool::weighted(0.4), common()).prop_map(|(what, gate, generate, common)| {
+    (what, 0..8_u8, prop::bool::weighted(loud), common()).prop_map(|(what, gate, generate, common)| {
         let (kind, refs, group_by, timespan, condition, bound) = what;
         DrawnCorrelation { kind, refs, group_by, timespan, condition, bound, gate, generate, common }
     })
@@ -80,6 +87,18 @@ pub(crate) fn yaml(case: &Case) -> String {
         correlation.write(&mut text, case, index);
     }
     text
+}
+
+/// Which rules alert by themselves: those that nobody refers to, or only correlations with `generate: true`.
+pub(crate) fn reporting(case: &Case) -> Vec<bool> {
+    let first = case.detections.len();
+    let mut reporting = vec![true; first + case.correlations.len()];
+    for (index, correlation) in (first..).zip(&case.correlations) {
+        for referred in correlation.referred(index) {
+            reporting[referred] &= correlation.generate;
+        }
+    }
+    reporting
 }
 
 fn head(text: &mut String, index: usize) {
@@ -176,7 +195,8 @@ impl DrawnDetection {
 }
 
 impl DrawnCorrelation {
-    fn write(&self, text: &mut String, case: &Case, index: usize) {
+    /// Numbers of the rules that rule number `index` refers to, each once.
+    fn referred(&self, index: usize) -> Vec<usize> {
         let mut refs: Vec<usize> = Vec::new();
         for drawn in &self.refs {
             let referred = usize::from(*drawn) % index;
@@ -184,6 +204,11 @@ impl DrawnCorrelation {
                 refs.push(referred);
             }
         }
+        refs
+    }
+
+    fn write(&self, text: &mut String, case: &Case, index: usize) {
+        let refs = self.referred(index);
         let kind = [
             "event_count",
             "value_count",
@@ -216,9 +241,15 @@ impl DrawnCorrelation {
         if self.generate {
             text.push_str("generate: true\n");
         }
-        // A correlation's clock is that of the user of its key.
-        let gate = time_gate(self.gate).filter(|_| self.gate > 1 || group_by.starts_with("user"));
-        self.common.write(text, case, &gate.into_iter().collect::<Vec<_>>(), None);
+        self.common.write(
+            text,
+            case,
+            &time_gate(self.gate)
+                .filter(|_| self.gate > 1 || group_by.starts_with("user"))
+                .into_iter()
+                .collect::<Vec<_>>(),
+            None,
+        );
     }
 
     /// Never one that no events at all would satisfy.
