@@ -311,3 +311,17 @@ fn a_merged_alert_points_to_one_that_lives_however_many_joined() {
         told.iter().filter(|alert| alert.state == AlertState::Merged).map(|alert| alert.merged_into).collect();
     assert_eq!(merged, [Some(ids[0]), Some(ids[0])]);
 }
+
+#[test]
+fn what_is_a_number_is_one_question_for_rules_and_for_sums() {
+    let rules = GUESSING.replace("event_count", "value_sum").replace("{gte: 3}", "{field: n, gte: 1}");
+    let sums = |text: &str| {
+        let mut engine = engine(&rules, Settings::default());
+        let mut activity = failed("ann", 0, 1);
+        activity.attributes.insert("n".to_owned(), text.into());
+        engine.observe(&activity);
+        engine.drain().first().map(|alert| alert.observed)
+    };
+    assert_eq!(["10", "+1", "1e1", "1.50"].map(sums), [Some(10.0), Some(1.0), Some(10.0), Some(1.5)]);
+    assert_eq!(["1_0", " 1", "0x10", "10%", ""].map(sums), [None; 5]);
+}

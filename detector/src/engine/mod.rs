@@ -51,7 +51,6 @@ use uuid::Uuid;
 
 pub use calendar::Calendar;
 pub use layout::waiting as waits;
-pub use record::number_of;
 
 use crate::rules::{Body, RuleSet, Scratch};
 use baseline::Baselines;

@@ -9,7 +9,7 @@ use rust_decimal::Decimal;
 
 use super::plan::{KeyOf, Plan, ValueOf};
 use super::ring::Value;
-use crate::rules::{Field, network};
+use crate::rules::{Field, network, number};
 
 /// What is kept of an event: texts by index of [`Plan::fields`].
 #[derive(Debug, Default)]
@@ -98,7 +98,7 @@ impl<'a> Source<'a> {
     pub(super) fn value(self, plan: &Plan, of: Option<&ValueOf>, texts: &mut Interner) -> Option<Value> {
         match of {
             None => Some(Value::None),
-            Some(ValueOf::Number(field)) => number_of(&self.text(plan, *field)?).map(Value::Number),
+            Some(ValueOf::Number(field)) => number(&self.text(plan, *field)?).map(Value::Number),
             Some(ValueOf::Texts(fields)) => {
                 if let [field] = fields.as_slice() {
                     let text = self.text(plan, *field).filter(|text| !text.is_empty())?;
@@ -199,13 +199,4 @@ impl Interner {
 /// The mean of a sum over a count, as far as 28 digits go.
 pub(super) fn mean(sum: Decimal, count: usize) -> Decimal {
     sum.checked_div(Decimal::from(count.max(1))).unwrap_or(sum)
-}
-
-/// A text as an exact number: decimal, with or without an exponent, of at most 28 digits.
-#[must_use]
-pub fn number_of(text: &str) -> Option<Decimal> {
-    if !text.bytes().next_back()?.is_ascii_digit() && !text.ends_with('.') {
-        return None;
-    }
-    Decimal::from_str_exact(text).or_else(|_| Decimal::from_scientific(text)).ok()
 }

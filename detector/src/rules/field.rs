@@ -196,7 +196,7 @@ fn lookup<'a>(object: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
 }
 
 /// Text as an exact number, the way JSON and people write them: `12`, `-0.5`, `1e3`.
-pub(super) fn number(text: &str) -> Option<Decimal> {
+pub(crate) fn number(text: &str) -> Option<Decimal> {
     if !is_number(text) {
         return None;
     }

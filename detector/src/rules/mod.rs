@@ -44,6 +44,7 @@ mod yaml;
 
 pub use check::check;
 pub use field::Field;
+pub(crate) use field::number;
 pub use finding::{Finding, Weight};
 pub use limits::{distributable, memory_per_key, undistributable};
 pub use load::{Loaded, load};
