@@ -188,3 +188,8 @@ fn rules_upon_rules_give_the_oracles_alerts() {
 fn what_waits_for_the_watermark_gives_the_oracles_alerts() {
     search(Focus::Waiting, 5_000);
 }
+
+#[test]
+fn sums_that_rise_and_fall_give_the_oracles_alerts() {
+    search(Focus::Amounts, 5_000);
+}

@@ -6,6 +6,12 @@ use serde_json::{Map, Value, json};
 
 use super::{Case, Focus, Run};
 
+/// What stands as `n` in an event, as JSON; the first is nothing.
+const NUMBERS: [&str; 18] = [
+    "", "0", "1", "2", "-1", "-2", "0.1", "0.2", "0.7", "\"3\"", "\"x\"", "null", "1e0", "\"+1\"", "\"1_0\"", "\".5\"",
+    "\" 1\"", "true",
+];
+
 /// One event, or a burst of equal ones.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
@@ -18,7 +24,7 @@ pub(crate) struct Event {
     session: u8,
     action: u8,
     resource: u8,
-    number: u8,
+    number: usize,
     denied: bool,
     target: u8,
     delay: u8,
@@ -31,7 +37,7 @@ pub(crate) fn event(focus: Focus) -> impl Strategy<Value = Event> {
     let micro = prop::sample::select(vec![0_u8, 0, 0, 0, 0, 1, 2]);
     let time = (slots, micro, burst(focus), any::<u8>(), 0..13_u8, 0..5_u8);
     let who = (0..6_u8, 0..6_u8, 0..3_u8, 0..3_u8);
-    let what = (0..3_u8, 0..6_u8, 0..12_u8, any::<bool>());
+    let what = (0..3_u8, 0..6_u8, 0..NUMBERS.len(), any::<bool>());
     (time, who, what).prop_map(|(time, who, what)| {
         let (slot, micro, burst, id, delay, advance) = time;
         let (user, source, session, target) = who;
@@ -132,8 +138,7 @@ impl Event {
         if let Some(resource) = resources[usize::from(self.resource)] {
             put("resource", if resource == "burst" { json!(format!("x{copy}")) } else { json!(resource) });
         }
-        let numbers = ["", "0", "1", "2", "-1", "-2", "0.1", "0.2", "0.7", "\"3\"", "\"x\"", "null"];
-        if let Ok(number) = serde_json::from_str(numbers[usize::from(self.number)]) {
+        if let Ok(number) = serde_json::from_str(NUMBERS[self.number]) {
             put("n", number);
         }
         if self.denied {

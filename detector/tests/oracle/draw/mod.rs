@@ -43,6 +43,8 @@ pub(crate) enum Focus {
     Crowds,
     /// Correlations upon correlations.
     Chains,
+    /// Sums, averages and percentiles, also of negative numbers: what held may hold no more.
+    Amounts,
     /// What waits for the watermark: `when` that looks back, bounds from above.
     Waiting,
 }
@@ -52,6 +54,7 @@ pub(crate) fn case(focus: Focus) -> impl Strategy<Value = Case> {
         Focus::All => (1..4, 0..4, 1..28),
         Focus::Crowds => (1..3, 1..3, 20..60),
         Focus::Chains => (1..4, 2..6, 1..28),
+        Focus::Amounts => (1..3, 1..4, 4..28),
         Focus::Waiting => (1..4, 0..3, 1..40),
     };
     let run = (0..12_u8, vec(events::event(focus), events)).prop_map(|(lateness, events)| Run { lateness, events });

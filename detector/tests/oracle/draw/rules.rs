@@ -50,7 +50,7 @@ pub(crate) fn detection(focus: Focus) -> impl Strategy<Value = DrawnDetection> {
     let gate = match focus {
         Focus::All => 0..12_u8,
         Focus::Waiting => 0..8_u8,
-        Focus::Crowds | Focus::Chains => 5..24_u8,
+        Focus::Crowds | Focus::Chains | Focus::Amounts => 5..24_u8,
     };
     (0..8_u8, 0..8_u8, gate, 0..6_u8, 0..3_u8, 0..5_u8, common()).prop_map(
         |(selection, key, gate, within, days, learn, common)| DrawnDetection {
@@ -67,7 +67,9 @@ pub(crate) fn detection(focus: Focus) -> impl Strategy<Value = DrawnDetection> {
 
 pub(crate) fn correlation(focus: Focus) -> impl Strategy<Value = DrawnCorrelation> {
     let loud = if matches!(focus, Focus::Chains) { 0.7 } else { 0.4 };
-    let what = (0..9_u8, vec(any::<u8>(), 1..4), 0..8_u8, 0..6_u8, 0..10_u8, 1..5_u8);
+    // Sums thrice: nothing else is reported at once and may be untrue a moment later.
+    let kinds = if matches!(focus, Focus::Amounts) { vec![2, 2, 2, 3, 4] } else { (0..9).collect() };
+    let what = (prop::sample::select::<u8>(kinds), vec(any::<u8>(), 1..4), 0..8_u8, 0..6_u8, 0..10_u8, 1..5_u8);
     (what, 0..8_u8, prop::bool::weighted(loud), common()).prop_map(|(what, gate, generate, common)| {
         let (kind, refs, group_by, timespan, condition, bound) = what;
         DrawnCorrelation { kind, refs, group_by, timespan, condition, bound, gate, generate, common }
