@@ -26,7 +26,7 @@ const PASSWORD: &str = "correct-horse-battery";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_acknowledged_is_lost_or_doubled_by_kill_nine() {
     let data = tempfile::tempdir().expect("a folder");
-    let program = binary();
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_security-analytics"));
     let mut server = Server::start(&program, data.path()).await;
     let port = server.port;
     let login = json!({"username": "admin", "password": PASSWORD});
@@ -309,21 +309,4 @@ async fn call(port: u16, token: &str, method: Method, path: &str, key: &str, bod
         Some(target.find("/api/").map_or(target, |at| &target[at..]).to_owned())
     });
     Ok(Answer { status, body, next })
-}
-
-/// The program, built from the sources as they are: cargo gives its path only to the tests of its own package.
-/// `TEST_BINARY` names another one.
-fn binary() -> PathBuf {
-    if let Some(path) = std::env::var_os("TEST_BINARY") {
-        return path.into();
-    }
-    let test = std::env::current_exe().expect("a path");
-    let folder = test.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps").to_owned();
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "security-analytics"]);
-    if folder.ends_with("release") {
-        build.arg("--release");
-    }
-    assert!(build.status().expect("cargo runs").success(), "the program does not build");
-    folder.join("security-analytics")
 }
