@@ -325,3 +325,18 @@ fn what_is_a_number_is_one_question_for_rules_and_for_sums() {
     assert_eq!(["10", "+1", "1e1", "1.50"].map(sums), [Some(10.0), Some(1.0), Some(10.0), Some(1.5)]);
     assert_eq!(["1_0", " 1", "0x10", "10%", ""].map(sums), [None; 5]);
 }
+
+#[test]
+fn the_clock_of_a_correlation_is_that_of_the_user_of_the_event() {
+    let rules = GUESSING.replace("[user]", "[source_ip]").replace("gte: 3", "gte: 1")
+        + "analytics: {v: 1, when: {time: {outside: working_hours, zone: user}}}\n";
+    let zones = [("kei".to_owned(), chrono_tz::Tz::Asia__Tokyo)].into();
+    let mut engine = engine(&rules, Settings { zones, ..Settings::default() });
+    // Tuesday, 22:13 in UTC and Wednesday, 07:13 in Tokyo.
+    for (user, id) in [("Kei", 1), ("ann", 2)] {
+        let mut activity = failed(user, 0, id);
+        activity.source_ip = Some(std::net::Ipv4Addr::new(192, 0, 2, u8::try_from(id).unwrap()).into());
+        engine.observe(&activity);
+    }
+    assert_eq!(only(engine.drain()).ip.as_deref(), Some("192.0.2.2"));
+}

@@ -8,12 +8,12 @@ use domain::Timestamp;
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use super::Engine;
 use super::baseline::{Baselines, Whose};
 use super::evaluate::Slot;
 use super::history::Novelty;
 use super::plan::Plan;
-use super::record::{Record, Source, key_parts};
+use super::record::{Record, Source};
+use super::{Engine, Settings};
 use crate::rules::{Baseline, Body, DetectionKey, Field, Rule, TimeGate, ZoneOf};
 
 /// Something that is decided when the watermark has passed it, in the order of the events and, for one event, of the
@@ -119,33 +119,18 @@ impl Engine {
         }
         new
     }
+}
 
-    /// Whether a gate is open for an event.
-    pub(super) fn is_open(&self, gate: &TimeGate, at: Timestamp, user: Option<&str>) -> bool {
-        let zone = match &gate.zone {
-            ZoneOf::Named(zone) => *zone,
-            ZoneOf::User if self.settings.zones.is_empty() => self.settings.zone,
-            ZoneOf::User => user
-                .and_then(|user| self.settings.zones.get(&domain::username_key(user)))
-                .copied()
-                .unwrap_or(self.settings.zone),
-        };
-        self.settings.calendars.get(&gate.calendar).is_some_and(|calendar| calendar.contains(at, zone) == gate.inside)
-    }
-
-    /// In which zone a gate is asked for a key.
-    pub(super) fn zone_of_key(&self, plan: &Plan, slot: Slot, gate: &TimeGate) -> chrono_tz::Tz {
-        match &gate.zone {
-            ZoneOf::Named(zone) => *zone,
-            ZoneOf::User if self.settings.zones.is_empty() => self.settings.zone,
-            ZoneOf::User => {
-                let key = self.keys[slot.group].get(slot.slot).map_or("", |state| &state.key);
-                let parts = key_parts(&plan.groups[slot.group].key, key);
-                let user = parts.iter().find(|(name, _)| matches!(name.as_str(), "user" | "username" | "user.name"));
-                user.and_then(|(_, user)| self.settings.zones.get(user)).copied().unwrap_or(self.settings.zone)
-            }
+/// Whether a gate is open for an event of a user.
+pub(super) fn is_open(settings: &Settings, gate: &TimeGate, at: Timestamp, user: Option<&str>) -> bool {
+    let zone = match &gate.zone {
+        ZoneOf::Named(zone) => *zone,
+        ZoneOf::User if settings.zones.is_empty() => settings.zone,
+        ZoneOf::User => {
+            user.and_then(|user| settings.zones.get(&domain::username_key(user))).copied().unwrap_or(settings.zone)
         }
-    }
+    };
+    settings.calendars.get(&gate.calendar).is_some_and(|calendar| calendar.contains(at, zone) == gate.inside)
 }
 
 /// Notes a value for its baseline; what it was compared with, where it is beyond that. An event that does not say whose

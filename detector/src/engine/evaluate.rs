@@ -49,7 +49,9 @@ impl Engine {
                 continue;
             }
             let gate = set.rules[*rule].time.as_ref();
-            let open = gate.is_none_or(|gate| self.is_open(gate, activity.occurred_at, activity.user.as_deref()));
+            let open = gate.is_none_or(|gate| {
+                decide::is_open(&self.settings, gate, activity.occurred_at, activity.user.as_deref())
+            });
             if !open && !leaf.waits {
                 continue;
             }
@@ -196,7 +198,6 @@ impl Engine {
             // A detection's gate stood before its events.
             Body::Detection(_) => (&any, None, None),
         };
-        let gate = gate.map(|gate| (gate, self.zone_of_key(plan, slot, gate)));
         let Some(state) = self.keys[slot.group].get_mut(slot.slot) else { return };
         let Some(first) = state.ring.entries.get(range.start).map(|entry| (entry.time, entry.id)) else { return };
         let which = state.state(node).unwrap_or_else(|| {
@@ -219,9 +220,10 @@ impl Engine {
             }
             let verdict = window.evaluate(of, condition, ring, at);
             let (time, id) = (ring.entries[at].time, ring.entries[at].id);
-            let open = gate.is_none_or(|(gate, zone)| {
-                let calendar = self.settings.calendars.get(&gate.calendar);
-                calendar.is_some_and(|calendar| calendar.contains(Timestamp::from_micros(time), zone) == gate.inside)
+            let open = gate.is_none_or(|gate| {
+                let record = ring.entries[at].record.as_deref();
+                let user = record.zip(of.clock).and_then(|(record, user)| Source::Kept(record).text(plan, user));
+                decide::is_open(&self.settings, gate, Timestamp::from_micros(time), user.as_deref())
             });
             let mut holds = verdict.holds && open;
             let mut compared = None;

@@ -8,7 +8,9 @@ use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
 use super::plan::{Channel, Group, KeyOf, Leaf, Node, Plan, Route, Shape, Step, ValueOf, bits};
-use crate::rules::{Body, Comparison, Correlation, DetectionKey, Field, GroupField, Kind, Presence, RuleSet};
+use crate::rules::{
+    Body, Comparison, Correlation, DetectionKey, Field, GroupField, Kind, Presence, RuleSet, TimeGate, ZoneOf,
+};
 
 /// At most so many channels share a ring: bits of a mask.
 const CHANNELS: usize = 64;
@@ -127,6 +129,8 @@ impl Plan {
             }
             _ => None,
         };
+        let of_user = |gate: &TimeGate| is_correlation && gate.zone == ZoneOf::User;
+        let clock = rule.time.as_ref().is_some_and(of_user).then(|| self.field(&Field::User));
         let lower = lower_bound(&condition, &shape);
         let only_upper = !condition.is_empty()
             && condition.iter().all(|(comparison, _)| matches!(comparison, Comparison::Less | Comparison::AtMost));
@@ -149,6 +153,7 @@ impl Plan {
             reports: rule.reports,
             waits: baseline.is_some() || waits(&shape, &condition, passes_on),
             baseline,
+            clock,
             shape,
             bits,
             window,
@@ -231,6 +236,7 @@ impl Plan {
                     if !reached.insert(node) {
                         continue;
                     }
+                    keeps.extend(self.nodes[node].clock);
                     if let Some((of, peers)) = self.nodes[node].baseline {
                         keeps.insert(of);
                         keeps.extend(peers);

@@ -128,6 +128,8 @@ pub(super) struct Node {
     pub(super) waits: bool,
     /// The fields that say whose baseline and who is alike.
     pub(super) baseline: Option<(usize, Option<usize>)>,
+    /// The field that says in whose zone a clock is read.
+    pub(super) clock: Option<usize>,
     /// Where its crossings go.
     pub(super) routes: Vec<Route>,
     /// Marks an event at which it held and was passed on; 0 where nobody refers to it.

@@ -243,15 +243,7 @@ impl DrawnCorrelation {
         if self.generate {
             text.push_str("generate: true\n");
         }
-        self.common.write(
-            text,
-            case,
-            &time_gate(self.gate)
-                .filter(|_| self.gate > 1 || group_by.starts_with("user"))
-                .into_iter()
-                .collect::<Vec<_>>(),
-            None,
-        );
+        self.common.write(text, case, &time_gate(self.gate).into_iter().collect::<Vec<_>>(), None);
     }
 
     /// Never one that no events at all would satisfy.
