@@ -118,6 +118,7 @@ CREATE TABLE alerts (
 CREATE INDEX alerts_by_time ON alerts (at);
 CREATE INDEX alerts_by_key ON alerts (key_digest, at);
 CREATE INDEX alerts_by_user ON alerts (user_key, at);
+CREATE INDEX alerts_by_rule ON alerts (rule_id, at);
 CREATE INDEX alerts_by_change ON alerts (updated_at);
 CREATE INDEX alerts_open ON alerts (state, rule_id);
 
