@@ -29,11 +29,7 @@ pub(super) struct Due {
 #[derive(Debug)]
 pub(super) enum What {
     /// Whether a match counts, by what came before.
-    Leaf {
-        record: Arc<Record>,
-        /// Whether it may: the time of day does not stand against it.
-        counts: bool,
-    },
+    Leaf(Arc<Record>),
     /// Whether a rule held at an event.
     Node(Slot, usize),
 }
@@ -68,8 +64,8 @@ impl Engine {
     pub(super) fn decide(&mut self, due: Due) {
         let plan = self.plan.clone();
         match due.what {
-            What::Leaf { record, counts } => {
-                if self.is_new(&plan, due.rule, due.time, &record) && counts {
+            What::Leaf(record) => {
+                if self.is_new(&plan, due.rule, due.time, &record) {
                     let routes = &plan.leaves[due.rule].routes;
                     self.bring(&plan, Source::Kept(&record), routes, (due.time, due.id), Some(&record));
                 }
