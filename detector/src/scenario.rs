@@ -1,7 +1,7 @@
 //! Scenario folders: `tests/<rule>/<case>/` beside the rules, with the events that come and the alerts that must.
 //!
 //! `events.ndjson` is what `backtest` reads. A line of `expected.ndjson` is an alert of that rule, any subset of its
-//! members; an empty file says that there is none.
+//! members, in the order of `backtest --alerts`: `at`, `rule_id`, key. An empty file says that there is none.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -108,46 +108,80 @@ impl Scenario {
     }
 }
 
-/// Pairs what is expected with what came, and tells the rest.
+/// What stands against what: an expected line and an alert, or one of them alone.
+type Pair = (Option<usize>, Option<usize>);
+
+/// Lays what is expected beside what came, both in their order, and tells where they differ.
 fn differences<'a>(expected: &[Value], alerts: impl Iterator<Item = &'a Alert>) -> io::Result<String> {
-    let mut came: Vec<Value> = alerts.map(serde_json::to_value).collect::<Result<_, _>>()?;
-    let mut missing = Vec::new();
-    for line in expected {
-        match came.iter().position(|alert| wrong_members(line, alert).is_empty()) {
-            Some(at) => drop(came.remove(at)),
-            None => missing.push(line),
-        }
-    }
+    let came: Vec<Value> = alerts.map(serde_json::to_value).collect::<Result<_, _>>()?;
     let mut text = String::new();
-    for line in missing {
-        // The likeliest counterpart is the one with the fewest differences; where nearly all differ, it is another alert.
-        let members = line.as_object().map_or(0, serde_json::Map::len);
-        let nearest = (0..came.len())
-            .map(|at| (wrong_members(line, &came[at]), at))
-            .min_by_key(|(wrong, _)| wrong.len())
-            .filter(|(wrong, _)| 2 * wrong.len() <= members);
-        match nearest {
-            Some((wrong, at)) => {
-                let alert = came.remove(at);
-                let _ = writeln!(text, "  alert at {}:", alert["at"].as_str().unwrap_or_default());
+    for pair in pairs(expected, &came) {
+        match pair {
+            (Some(line), Some(alert)) => {
+                let (line, alert) = (&expected[line], &came[alert]);
+                let wrong = wrong_members(line, alert);
+                if !wrong.is_empty() {
+                    let _ = writeln!(text, "  alert at {}:", alert["at"].as_str().unwrap_or_default());
+                }
                 for name in wrong {
                     let got = alert.get(&name).unwrap_or(&Value::Null);
                     let _ = writeln!(text, "    {name}: expected {}, got {got}", line[&name]);
                 }
             }
-            None => {
-                let _ = writeln!(text, "  missing:    {line}");
+            (Some(line), None) => {
+                let _ = writeln!(text, "  missing:    {}", expected[line]);
+            }
+            (None, alert) => {
+                let alert = alert.map_or(&Value::Null, |alert| &came[alert]);
+                let members = ["at", "rule", "severity", "key", "observed"];
+                let short: Vec<String> = members.iter().map(|name| format!("{name}: {}", alert[name])).collect();
+                let _ = writeln!(text, "  unexpected: {{{}}}", short.join(", "));
             }
         }
     }
-    for alert in came {
-        let short: Vec<String> = ["at", "rule", "severity", "key", "observed"]
-            .iter()
-            .map(|name| format!("{name}: {}", alert[name]))
-            .collect();
-        let _ = writeln!(text, "  unexpected: {{{}}}", short.join(", "));
-    }
     Ok(text)
+}
+
+/// The pairs that keep both orders and differ least. Where most members differ it is another alert: one is missing and
+/// one unexpected.
+fn pairs(expected: &[Value], came: &[Value]) -> Vec<Pair> {
+    /// What a line or an alert without a counterpart costs; a pair costs at most as much as two of them.
+    const ALONE: usize = 1_000;
+    let cost = |line: &Value, alert: &Value| {
+        let members = line.as_object().map_or(0, serde_json::Map::len);
+        let wrong = wrong_members(line, alert).len();
+        if 2 * wrong > members { 3 * ALONE } else { wrong }
+    };
+    // least[a][b]: what the lines from `a` on and the alerts from `b` on cost.
+    let mut least = vec![vec![0; came.len() + 1]; expected.len() + 1];
+    for a in (0..=expected.len()).rev() {
+        for b in (0..=came.len()).rev() {
+            least[a][b] = match (expected.get(a), came.get(b)) {
+                (None, _) => ALONE * (came.len() - b),
+                (_, None) => ALONE * (expected.len() - a),
+                (Some(line), Some(alert)) => {
+                    (cost(line, alert) + least[a + 1][b + 1]).min(ALONE + least[a + 1][b]).min(ALONE + least[a][b + 1])
+                }
+            };
+        }
+    }
+    let (mut a, mut b) = (0, 0);
+    let mut pairs = Vec::new();
+    while a < expected.len() || b < came.len() {
+        if let (Some(line), Some(alert)) = (expected.get(a), came.get(b))
+            && least[a][b] == cost(line, alert) + least[a + 1][b + 1]
+        {
+            pairs.push((Some(a), Some(b)));
+            (a, b) = (a + 1, b + 1);
+        } else if a < expected.len() && (b == came.len() || least[a][b] == ALONE + least[a + 1][b]) {
+            pairs.push((Some(a), None));
+            a += 1;
+        } else {
+            pairs.push((None, Some(b)));
+            b += 1;
+        }
+    }
+    pairs
 }
 
 fn wrong_members(expected: &Value, alert: &Value) -> Vec<String> {
@@ -184,6 +218,25 @@ mod tests {
         assert!(wrong_members(&json!({}), &alert).is_empty());
         let wrong = json!({"at": "2026-01-01T00:00:01Z", "key": {}, "user": "ada"});
         assert_eq!(wrong_members(&wrong, &alert), ["at", "key", "user"]);
+    }
+
+    #[test]
+    fn lines_and_alerts_are_laid_side_by_side_in_their_order() {
+        let came = [
+            json!({"at": "2026-01-01T00:00:00Z", "observed": 5, "severity": "Low"}),
+            json!({"at": "2026-01-01T01:00:00Z", "observed": 6, "severity": "Low"}),
+        ];
+        let [first, second] = ["2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z"].map(|at| json!({ "at": at }));
+        let low = json!({"severity": "Low"});
+        assert_eq!(pairs(&[low.clone(), second.clone()], &came), [(Some(0), Some(0)), (Some(1), Some(1))]);
+        // The short line does not take the alert that the long one means.
+        assert_eq!(pairs(&[first.clone(), low.clone()], &came), [(Some(0), Some(0)), (Some(1), Some(1))]);
+        assert_eq!(pairs(std::slice::from_ref(&second), &came), [(None, Some(0)), (Some(0), Some(1))]);
+        assert_eq!(pairs(&[low], &[]), [(Some(0), None)]);
+        // The wrong order is a difference.
+        assert_eq!(pairs(&[second, first], &came).iter().filter(|(a, b)| a.is_some() && b.is_some()).count(), 1);
+        let near = json!({"at": "2026-01-01T00:00:00Z", "observed": 7});
+        assert_eq!(pairs(&[near], &came[..1]), [(Some(0), Some(0))]);
     }
 
     #[test]
