@@ -288,3 +288,47 @@ fn what_a_clock_lets_pass_is_what_later_events_are_compared_with() {
     // 21:30 is within working hours: no match that counts, and no noise before 22:30. 23:00 has 22:30 before it.
     assert_eq!(times(&found(&rules, all(&[34_200, 37_800, 39_600]))), [(37_800, 37_800)]);
 }
+
+#[test]
+fn an_ipv6_address_stands_for_its_network_and_a_mapped_one_for_its_ipv4_address() {
+    let mut rules = counting("2", 60);
+    let Body::Correlation(body) = &mut rules[1].body else { panic!() };
+    body.group_by = vec![GroupField { name: "source_ip".to_owned(), fields: vec![Field::SourceIp] }];
+    let from = |second, ip: &str| Activity { source_ip: Some(ip.parse().unwrap()), ..event(second, "a") };
+    let alerts =
+        found(&rules, vec![from(0, "2001:db8:1:2::1"), from(1, "2001:db8:1:2:3::"), from(2, "2001:db8:1:3::")]);
+    assert_eq!(times(&alerts), [(1, 1)]);
+    assert_eq!(alerts[0].key["source_ip"], "2001:db8:1:2::/64");
+    let alerts = found(&rules, vec![from(0, "::ffff:192.0.2.1"), from(1, "192.0.2.1")]);
+    assert_eq!(alerts[0].key["source_ip"], "192.0.2.1");
+}
+
+#[test]
+fn an_alias_reads_the_key_from_each_rules_own_field() {
+    let mut rules =
+        vec![detection("a"), detection("b"), correlation(Kind::EventCount, &[0, 1], 60, &[(Comparison::AtLeast, "2")])];
+    let Body::Correlation(body) = &mut rules[2].body else { panic!() };
+    let target = Field::Attribute("target".to_owned());
+    body.group_by = vec![GroupField { name: "who".to_owned(), fields: vec![Field::User, target] }];
+    let done_to = |whom: &str| with(Activity { user: Some("eve".to_owned()), ..event(1, "b") }, "target", whom.into());
+    assert_eq!(times(&found(&rules, vec![event(0, "a"), done_to("ada")])), [(1, 1)]);
+    // An attribute is exact text, whatever it is compared with.
+    assert!(found(&rules, vec![event(0, "a"), done_to("Ada")]).is_empty());
+}
+
+#[test]
+fn a_bound_from_above_peaks_at_its_least_and_history_looks_strictly_back() {
+    let mut rules = counting("1", 60);
+    let Body::Correlation(body) = &mut rules[1].body else { panic!() };
+    body.condition.0 = vec![(Comparison::AtLeast, Decimal::ONE), (Comparison::AtMost, Decimal::TWO)];
+    // Three in the window hold no more; the peak is the largest, since there is a bound from below.
+    let alerts = found(&rules, all(&[0, 1, 2]));
+    assert_eq!((times(&alerts), alerts[0].observed.rounded()), (vec![(0, 1)], Decimal::TWO));
+    let mut plain = [detection("a")];
+    plain[0].reports = true;
+    let Body::Detection(body) = &mut plain[0].body else { panic!() };
+    body.after_silence = Some(10 * SECOND);
+    // Both of one moment come first.
+    let alerts = found(&plain, all(&[0, 0]));
+    assert_eq!((times(&alerts), alerts[0].observed.rounded()), (vec![(0, 0)], Decimal::TWO));
+}

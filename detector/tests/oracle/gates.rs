@@ -1,10 +1,10 @@
 //! `analytics.when`: whether an event counts, by looking back over everything before it.
 
 use chrono::{Datelike, Timelike};
-use detector::rules::{Body, Detection, FirstSeen, TimeGate, ZoneOf, key_text};
+use detector::rules::{Body, Detection, FirstSeen, TimeGate, ZoneOf};
 use domain::username_key;
 
-use crate::reference::{World, detection_key};
+use crate::reference::{World, detection_key, key_text};
 
 /// Whether the detection stands for the event: its selection matches, and every member of `when` is true.
 pub(crate) fn passes(world: &World<'_>, rule: usize, event: usize) -> bool {

@@ -1,12 +1,13 @@
 //! The oracle: what a rule set finds in a complete list of events. Written for being read, not for speed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv6Addr};
 
 use chrono_tz::Tz;
 use detector::rules::{
-    Body, Comparison, Correlation, Detection, DetectionKey, Field, GroupField, Kind, Presence, Rule, key_text,
+    Body, Comparison, Correlation, Detection, DetectionKey, Field, GroupField, Kind, Presence, Rule,
 };
-use domain::{Activity, Timestamp};
+use domain::{Activity, Timestamp, username_key};
 use rust_decimal::Decimal;
 
 use crate::episodes::{self, Found};
@@ -290,4 +291,21 @@ pub(crate) fn detection_key(key: &DetectionKey, activity: &Activity) -> Option<K
                 .unwrap_or_default(),
         ),
     }
+}
+
+/// A part of a key: exact text, except that a user is in canonical form, an IPv6 address its /64, an IPv4-mapped one
+/// its IPv4 address. What is empty is no key.
+pub(crate) fn key_text(field: &Field, activity: &Activity) -> Option<String> {
+    let text = match field {
+        Field::User => username_key(activity.user.as_deref()?),
+        Field::SourceIp => match activity.source_ip?.to_canonical() {
+            IpAddr::V4(v4) => v4.to_string(),
+            IpAddr::V6(v6) => {
+                let [a, b, c, d, ..] = v6.segments();
+                format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+            }
+        },
+        other => other.text(activity)?.into_owned(),
+    };
+    (!text.is_empty()).then_some(text)
 }
