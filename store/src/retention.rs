@@ -9,11 +9,11 @@ use crate::{Result, Store};
 
 statements! {
     OLDEST = "SELECT MIN(occurred_at) FROM user_logs";
-    // The edge of the chunk first: both engines then delete by range, and neither needs LIMIT in a DELETE.
-    EDGE = "SELECT MAX(t.log_id), MAX(t.occurred_at) FROM (SELECT log_id, occurred_at FROM user_logs \
-            WHERE occurred_at < ? ORDER BY occurred_at, log_id LIMIT ?) t";
-    LOGS = "DELETE FROM user_logs WHERE occurred_at < ?";
-    LOGS_AT = "DELETE FROM user_logs WHERE occurred_at = ? AND log_id <= ?";
+    // Ids rise with the time of receipt, so what is old stands in front. The edge of the chunk first: both engines then
+    // delete by range, and neither needs LIMIT in a DELETE.
+    EDGE = "SELECT MAX(t.log_id) FROM (SELECT log_id, received_at FROM user_logs ORDER BY log_id LIMIT ?) t \
+            WHERE t.received_at < ?";
+    LOGS = "DELETE FROM user_logs WHERE log_id <= ? AND received_at < ?";
     DAYS = "DELETE FROM activity_by_user WHERE day < ?";
     HOURS = "DELETE FROM activity_by_hour WHERE hour < ?";
     SESSIONS = "DELETE FROM sessions WHERE last_seen < ? AND start_time < ?";
@@ -30,8 +30,11 @@ impl Store {
         Ok(at.map(Timestamp::from_micros))
     }
 
-    /// Deletes up to about `chunk` activities that happened before a moment; how many. With 0 all are gone, and then
-    /// their counts, sessions and the dead letters of that time are gone too.
+    /// Deletes up to `chunk` activities that were received before a moment; how many. With 0 all are gone, and then the
+    /// counts and sessions that nothing stored is behind any more are gone too, and the dead letters of that time.
+    ///
+    /// What counts is when we had it, not when it happened: a history that was posted today is kept as long as what
+    /// happened today.
     ///
     /// # Errors
     /// The database failed; nothing was deleted.
@@ -41,15 +44,15 @@ impl Store {
 }
 
 async fn purge(tx: &mut Tx, before: i64, chunk: i64) -> Result<u64> {
-    let edge: (Option<i64>, Option<i64>) =
-        in_tx!(tx, c => sqlx::query_as(EDGE).bind(before).bind(chunk).fetch_one(c).await?);
-    if let (Some(id), Some(at)) = edge {
-        let older = run_in_tx!(tx, LOGS, at);
-        return Ok(older + run_in_tx!(tx, LOGS_AT, at, id));
+    let (edge,): (Option<i64>,) = in_tx!(tx, c => sqlx::query_as(EDGE).bind(chunk).bind(before).fetch_one(c).await?);
+    if let Some(id) = edge {
+        return Ok(run_in_tx!(tx, LOGS, id, before));
     }
-    run_in_tx!(tx, DAYS, before - domain::DAY);
-    run_in_tx!(tx, HOURS, before - domain::HOUR);
-    run_in_tx!(tx, SESSIONS, before, before);
+    let (oldest,): (Option<i64>,) = in_tx!(tx, c => sqlx::query_as(OLDEST).fetch_one(c).await?);
+    let oldest = oldest.map_or(before, |oldest| oldest.min(before));
+    run_in_tx!(tx, DAYS, oldest - domain::DAY);
+    run_in_tx!(tx, HOURS, oldest - domain::HOUR);
+    run_in_tx!(tx, SESSIONS, oldest, oldest);
     run_in_tx!(tx, LETTERS, before);
     Ok(0)
 }

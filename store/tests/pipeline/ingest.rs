@@ -168,4 +168,10 @@ async fn old_rows_go_in_small_pieces(ground: Ground) {
     let sessions = SessionFilter { limit: 10, ..SessionFilter::default() };
     let sessions = ground.store.log_sessions(sessions, before.plus(MINUTE)).await.expect("sessions");
     assert_eq!(sessions.iter().map(|row| row.username.as_deref()).collect::<Vec<_>>(), [Some("bob")]);
+    let mut history = activity(31, 5_000, "ada", "View");
+    history.occurred_at = at(0);
+    ingest(&ground.store, &[history]).await;
+    assert_eq!(ground.store.purge_logs(before, 10).await.expect("purge"), 0);
+    assert_eq!(ground.store.oldest_log().await.expect("oldest"), Some(at(0)), "a history that came today is kept");
+    assert_eq!(total(&ground).await, (6, 6));
 }
