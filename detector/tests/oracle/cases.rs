@@ -57,7 +57,7 @@ fn correlation(kind: Kind, refs: &[usize], seconds: i64, condition: &[(Compariso
             refs: refs.to_vec(),
             group_by: vec![user],
             timespan: seconds * SECOND,
-            condition: Condition(condition.iter().map(|(is, bound)| (*is, bound.parse().unwrap())).collect()),
+            condition: Condition(condition.iter().map(|(is, bound)| (*is, bound.parse().expect("a number"))).collect()),
             baseline: None,
         }),
     )
@@ -65,7 +65,7 @@ fn correlation(kind: Kind, refs: &[usize], seconds: i64, condition: &[(Compariso
 
 /// Monday noon and that many seconds.
 fn at(seconds: i64) -> Timestamp {
-    Timestamp::parse("2026-03-02T12:00:00Z").unwrap().plus(seconds * SECOND)
+    Timestamp::parse("2026-03-02T12:00:00Z").expect("a time").plus(seconds * SECOND)
 }
 
 fn event(seconds: i64, action: &str) -> Activity {

@@ -115,7 +115,11 @@ fn the_built_in_rules_find_what_the_oracle_finds() {
                 let incoming = domain::wire::parse(line.as_bytes()).expect("an activity");
                 let at = incoming.occurred_at.expect("a time");
                 let activity = incoming.into_backtest(at, Uuid::from_u128(arrivals.len() as u128)).expect("a time");
-                arrivals.push(Arrival { activity, line: Value::Null, advance: u8::from(arrivals.len() % 97 != 0) });
+                arrivals.push(Arrival {
+                    activity,
+                    line: Value::Null,
+                    advance: u8::from(!arrivals.len().is_multiple_of(97)),
+                });
             }
         }
         arrivals.sort_by_key(|arrival| arrival.activity.occurred_at);

@@ -181,7 +181,7 @@ impl DrawnDetection {
         let mut when: Vec<String> = time_gate(self.gate).into_iter().collect();
         if matches!(self.gate, 2..=4) {
             let field = ["resource", "source_ip", "action"][usize::from(self.within % 3)];
-            let of = if field == "source_ip" || self.learn % 2 == 0 { "user" } else { "source_ip" };
+            let of = if field == "source_ip" || self.learn.is_multiple_of(2) { "user" } else { "source_ip" };
             let within = span(case, [1, 2, 8, 30, 4, 12][usize::from(self.within)]);
             let (days, events) = (self.days * u8::from(case.long), self.learn);
             when.push(format!(
