@@ -1,5 +1,8 @@
 //! Coming back: the engine is fed what its windows reach, decides up to where the one before it had decided, drops what
 //! it finds by that, and takes over the ids of the alerts that are stored. From there it goes on as if nothing had been.
+//!
+//! Where there is a snapshot of the engine, it is fed only what has come since. All of that which counts happened after
+//! the watermark of the snapshot, so that is where reading begins.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,6 +13,7 @@ use store::{INGEST, StoredActivity, StoredRange};
 use uuid::Uuid;
 
 use crate::engine::Engine;
+use crate::snapshots;
 use crate::worker::{Parts, WorkerError};
 
 /// Activities of one page.
@@ -38,32 +42,41 @@ pub(crate) async fn recover(parts: &Parts) -> Result<Recovered, WorkerError> {
     }
     let (offset, watermark) = store.detector_position().await?;
     let watermark = watermark.unwrap_or(Timestamp::MIN);
-    // The journal first: what it forgets from here on, ingest has stored, and then it is found there.
-    let mut tail = Tail::read(parts, offset).await?;
     let mut engine = Engine::new(parts.rules.clone(), parts.settings.clone());
-    let from = watermark.plus(-engine.horizon().saturating_add(parts.lateness));
+    let reach = watermark.plus(-engine.horizon().saturating_add(parts.lateness));
+    let (mut known, mut from) = (0, reach);
+    if let Some((loaded, at)) = snapshots::newest(parts, engine.fingerprint(), offset).await? {
+        (known, from) = (at, loaded.watermark().plus(1));
+        engine = loaded;
+    }
+    // At a stop the engine may have decided further than its last transaction says.
+    let watermark = watermark.max(engine.watermark());
+    // The journal first: what it forgets from here on, ingest has stored, and then it is found there.
+    let mut tail = Tail::read(parts, known, offset).await?;
+    tail.activities.retain(|activity| activity.occurred_at > engine.watermark());
     let range = StoredRange { from, to: Timestamp::MAX, up_to_seq: Some(offset), late: false };
     let (mut events, mut after) = (0, None);
     // A detector that has never stored anything has seen nothing.
-    while offset > 0 {
-        let page = store.stored_activities(&range, after, PAGE).await?;
-        let Some(last) = page.last() else { break };
+    let mut page = if offset > known { store.stored_activities(&range, after, PAGE).await? } else { Vec::new() };
+    while let Some(last) = page.last() {
         after = Some(last.cursor());
         let until = last.activity.occurred_at;
         let unstored = tail.until(until);
+        page.retain(|row| row.seq > known);
         events += page.len() + unstored.len();
         engine = feed(engine, unstored, page, tail.ids.clone(), until.plus(-1).min(watermark)).await?;
+        page = store.stored_activities(&range, after, PAGE).await?;
     }
     let unstored = tail.until(Timestamp::MAX);
     events += unstored.len();
     engine = feed(engine, unstored, Vec::new(), tail.ids.clone(), watermark).await?;
     drop(engine.drain());
     drop(engine.gaps());
-    engine.adopt(&store.adoptable_alerts(from).await?);
+    engine.adopt(&store.adoptable_alerts(reach).await?);
     Ok(Recovered { engine, offset, watermark, events })
 }
 
-/// What the detector has seen and ingest had not stored when it was asked.
+/// What the detector has seen since what is known, and ingest had not stored when it was asked.
 struct Tail {
     /// In event time, the last first.
     activities: Vec<Activity>,
@@ -72,8 +85,8 @@ struct Tail {
 }
 
 impl Tail {
-    async fn read(parts: &Parts, offset: i64) -> Result<Self, WorkerError> {
-        let mut reader = Reader::new(parts.store.clone(), parts.store.offset(INGEST).await?);
+    async fn read(parts: &Parts, known: i64, offset: i64) -> Result<Self, WorkerError> {
+        let mut reader = Reader::new(parts.store.clone(), parts.store.offset(INGEST).await?.max(known));
         let mut activities = Vec::new();
         while reader.position() < offset {
             let batch = reader.read(BATCH).await?;

@@ -183,3 +183,72 @@ fn gap_rows(gap: Gap) -> Vec<NewGap> {
     };
     rules.into_iter().map(row).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::{Activity, ManualClock};
+
+    use super::*;
+    use crate::engine::Settings;
+    use crate::rules::{RuleSource, load};
+
+    const RULE: &str = "
+title: Export
+logsource: {category: activity}
+detection:
+    selection: {action: Export}
+    condition: selection
+level: medium
+";
+
+    async fn found() -> (Store, Engine, Sink, tempfile::TempDir) {
+        let folder = tempfile::tempdir().expect("folder");
+        let clock = Arc::new(ManualClock::default());
+        let store = Store::open_sqlite(&folder.path().join("a.db"), clock).await.expect("store");
+        store.migrate().await.expect("schema");
+        let rules = Arc::new(load(&[RuleSource::text("test.yml", RULE)]).expect("rules").rules);
+        let mut engine = Engine::new(rules.clone(), Settings::default());
+        // The second is a step upwards, the third will be none.
+        export(&mut engine, 1);
+        export(&mut engine, 2);
+        let mut sink = Sink::new(store.clone(), rules, 0);
+        sink.take(&mut engine);
+        (store, engine, sink, folder)
+    }
+
+    fn export(engine: &mut Engine, n: u128) {
+        let mut activity = Activity::new(Uuid::from_u128(n), "Export", Timestamp::from_micros(1_000_000));
+        activity.user = Some("ann".into());
+        engine.observe(&activity);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_stored_before_the_end_is_said_and_stays() {
+        let (store, _, mut sink, _folder) = found().await;
+        store.close().await;
+        let stop = CancellationToken::new();
+        stop.cancel();
+        assert!(!sink.write(5, Timestamp::default(), &stop).await.expect("no failure of its own"));
+        assert!(sink.is_behind(0) && sink.held.len() == 1, "the offset must not pass it");
+    }
+
+    #[tokio::test]
+    async fn that_an_episode_goes_on_is_no_news() {
+        let (store, mut engine, mut sink, _folder) = found().await;
+        let stop = CancellationToken::new();
+        assert!(sink.is_due(1), "a new alert is");
+        assert!(sink.write(1, Timestamp::default(), &stop).await.expect("stored"));
+        assert!(!sink.is_behind(1));
+        export(&mut engine, 3);
+        sink.take(&mut engine);
+        assert!(!sink.is_due(2) && sink.is_behind(2));
+        assert_eq!(store.offset(store::DETECTOR).await.expect("offset"), 1, "nothing passes what is held");
+        engine.finish();
+        sink.take(&mut engine);
+        assert!(sink.is_due(2), "its end is news");
+        assert!(sink.write(2, Timestamp::default(), &stop).await.expect("stored"));
+        let alerts = store.adoptable_alerts(Timestamp::MIN).await.expect("alerts");
+        assert_eq!((alerts.len(), alerts[0].event_count, alerts[0].state), (1, 3, AlertState::Closed));
+        store.close().await;
+    }
+}
