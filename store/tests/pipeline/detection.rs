@@ -59,8 +59,8 @@ async fn a_batch_of_findings_is_applied_once(ground: Ground) {
     ingest(&ground.store, &[activity(1, 0, "Ada", "View")]).await;
     let one = alert(1, "ada", Severity::Medium, 1, 0);
     let batch = DetectionBatch {
-        expected: 0,
         next: 7,
+        watermark: at(-6),
         changes: vec![change(one.clone(), Severity::Medium)],
         ..DetectionBatch::default()
     };
@@ -70,7 +70,7 @@ async fn a_batch_of_findings_is_applied_once(ground: Ground) {
     // The same find once more at a later place: an update of the same rows.
     let again = DetectionBatch { expected: 7, next: 8, ..batch };
     assert_eq!(ground.store.apply_detection(again).await.expect("stored").updated, 1);
-    assert_eq!(ground.store.offset(store::DETECTOR).await.expect("offset"), 8);
+    assert_eq!(ground.store.detector_position().await.expect("position"), (8, Some(at(-6))));
     let rows = scores(&ground).await;
     assert_eq!(rows.len(), 1);
     assert_eq!((rows[0].risk_score, rows[0].username.as_str(), rows[0].user_id), (47.0, "Ada", Some(65)));
@@ -277,6 +277,11 @@ async fn alerts_that_reprocess_finds_are_stored_once(ground: Ground) {
     assert_eq!((second.new.len(), second.known), (0, 6));
     assert_eq!(listed(&ground).await.len(), 4);
     assert_eq!(ground.store.offset(store::DETECTOR).await.expect("offset"), 1);
+    // What was taken back is missing, and comes back under its id.
+    let taken_back = Alert { state: AlertState::Retracted, ..live.clone() };
+    detect(&ground, vec![taken_back]).await;
+    let third = ground.store.store_alerts(vec![change(live.clone(), Severity::Medium)]).await.expect("stored");
+    assert_eq!((third.new, third.known), (vec![live.alert_id], 0));
 }
 
 async fn rules_that_are_gone_close_what_they_opened(ground: Ground) {
@@ -332,4 +337,16 @@ async fn gaps_are_recorded_with_the_offset(ground: Ground) {
     let rows = ground.store.coverage_gaps(at(-1), 10).await.expect("gaps");
     assert_eq!(rows.iter().map(|row| &row.gap).collect::<Vec<_>>(), [&gap]);
     assert!(ground.store.coverage_gaps(at(1), 10).await.expect("gaps").is_empty());
+    // What goes on is the same gap; after a quiet it is another one.
+    let more = NewGap { from: at(2), to: at(5), lost: 3, ..gap.clone() };
+    for (minutes, expected, rows) in [(5, 3, 1), (20, 4, 2)] {
+        ground.clock.set(at(minutes));
+        let (next, gaps) = (expected + 1, vec![more.clone()]);
+        let batch = DetectionBatch { expected, next, gaps, ..DetectionBatch::default() };
+        ground.store.apply_detection(batch).await.expect("stored");
+        let found = ground.store.coverage_gaps(at(-1), 10).await.expect("gaps");
+        assert_eq!(found.len(), rows);
+        let grown = &found[rows - 1].gap;
+        assert_eq!((grown.from, grown.to, grown.lost), (at(0), at(5), 7));
+    }
 }

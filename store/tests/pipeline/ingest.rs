@@ -16,6 +16,7 @@ crate::on_both_engines!(
     what_is_no_activity_goes_to_the_dead_letters,
     sessions_follow_the_stored_rows,
     texts_of_any_length_and_kind_are_stored,
+    a_batch_of_long_rows_fits,
     old_rows_go_in_small_pieces,
 );
 
@@ -145,6 +146,18 @@ async fn texts_of_any_length_and_kind_are_stored(ground: Ground) {
     assert_eq!(stored[0].activity, wild, "the whole of it stands in the payload");
     let rows = ground.store.logs(LogFilter { limit: 10, ..LogFilter::default() }).await.expect("logs");
     assert_eq!(rows[0].username.as_deref().map(|name| name.chars().count()), Some(255));
+}
+
+async fn a_batch_of_long_rows_fits(ground: Ground) {
+    // Together more than a server takes in one packet.
+    let long = |n| {
+        let mut activity = activity(n, 0, "ada", "View");
+        activity.attributes.insert("text".into(), "x".repeat(65_000).into());
+        activity
+    };
+    let activities: Vec<_> = (1..=300).map(long).collect();
+    assert_eq!(ingest(&ground.store, &activities).await.stored, 300);
+    assert_eq!(total(&ground).await, (300, 300));
 }
 
 async fn old_rows_go_in_small_pieces(ground: Ground) {

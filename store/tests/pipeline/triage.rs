@@ -177,4 +177,5 @@ async fn a_verdict_may_keep_a_rule_quiet(ground: Ground) {
     };
     assert_eq!(detect_changes(&ground, vec![of(2, 69)]).await.suppressed, 1);
     assert_eq!(detect_changes(&ground, vec![of(3, 70)]).await.suppressed, 0);
+    assert_eq!(detect_changes(&ground, vec![of(4, 9)]).await.suppressed, 0, "it began before anybody judged");
 }
