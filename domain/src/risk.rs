@@ -57,8 +57,7 @@ pub fn risk(contributions: &[Contribution], as_of: Timestamp) -> Risk {
     // Episodes are those of the whole set: an alert that joins two of them must not take anything away again.
     let episodes = episodes(&order);
     let mut highest = vec![0.0_f64; order.len()];
-    // Weights that count, in falling order.
-    let mut falling: Vec<f64> = Vec::with_capacity(order.len());
+    let mut falling = Falling::default();
     let mut score = 0;
     let mut shares = Vec::with_capacity(order.len());
     for (contribution, episode) in order.into_iter().zip(episodes) {
@@ -66,13 +65,12 @@ pub fn risk(contributions: &[Contribution], as_of: Timestamp) -> Risk {
         let before = highest[episode];
         if weight > before {
             if before > 0.0 {
-                let at = falling.partition_point(|other| *other > before);
-                falling.remove(at);
+                falling.remove(before);
             }
-            falling.insert(falling.partition_point(|other| *other > weight), weight);
+            falling.insert(weight);
             highest[episode] = weight;
         }
-        let with = hundredths(&falling);
+        let with = falling.hundredths();
         shares.push(Share { alert: contribution.alert, weight, added: decimal(with - score) });
         score = with;
     }
@@ -88,17 +86,42 @@ fn weight(contribution: &Contribution, as_of: Timestamp) -> f64 {
     points * (-age / half_life).exp2()
 }
 
-/// The score in hundredths of a point.
-fn hundredths(falling: &[f64]) -> i64 {
-    let mut exponent = 0.0;
-    for (at, weight) in falling.iter().enumerate() {
+/// Weights that count, in falling order. The score is asked for after each of them, so what it needs of a weight and of
+/// a place is worked out once: a user may have thousands of signals.
+#[derive(Default)]
+struct Falling {
+    weights: Vec<f64>,
+    /// ln(1 − w/100) of each weight.
+    logarithms: Vec<f64>,
+    /// i^1.5 of each place.
+    places: Vec<f64>,
+}
+
+impl Falling {
+    fn insert(&mut self, weight: f64) {
+        let at = self.weights.partition_point(|other| *other > weight);
+        self.weights.insert(at, weight);
+        self.logarithms.insert(at, (1.0 - weight / 100.0).ln());
         #[expect(clippy::cast_precision_loss, reason = "a number of alerts")]
-        let place = (at + 1) as f64;
-        exponent += (1.0 - weight / 100.0).ln() / (place * place.sqrt());
+        let place = self.weights.len() as f64;
+        if self.places.len() < self.weights.len() {
+            self.places.push(place * place.sqrt());
+        }
     }
-    #[expect(clippy::cast_possible_truncation, reason = "between 0 and 10,000")]
-    let score = (10_000.0 * (1.0 - exponent.exp())).round() as i64;
-    score
+
+    fn remove(&mut self, weight: f64) {
+        let at = self.weights.partition_point(|other| *other > weight);
+        self.weights.remove(at);
+        self.logarithms.remove(at);
+    }
+
+    /// The score in hundredths of a point.
+    fn hundredths(&self) -> i64 {
+        let exponent: f64 = self.logarithms.iter().zip(&self.places).map(|(logarithm, place)| logarithm / place).sum();
+        #[expect(clippy::cast_possible_truncation, reason = "between 0 and 10,000")]
+        let score = (10_000.0 * (1.0 - exponent.exp())).round() as i64;
+        score
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "between -10,000 and 10,000")]

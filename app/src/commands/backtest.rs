@@ -143,7 +143,11 @@ impl Sink {
 
     fn write(&mut self, alerts: &[Alert]) -> Outcome {
         match self {
-            Self::Standard => output::wrote(lines(io::stdout().lock(), alerts)),
+            Self::Standard => match lines(io::stdout().lock(), alerts) {
+                // Whoever read had enough; the summary is still to be told.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                wrote => output::wrote(wrote),
+            },
             Self::File(file, name) => lines(file, alerts)
                 .map_err(|error| Failure::unavailable(format!("--alerts {name} cannot be written: {error}"))),
         }
@@ -186,6 +190,9 @@ fn report(summary: &Summary, took: Duration) -> String {
         line("", format!("{alerts:>6}  {rule}"));
     }
     line("signals", summary.signals.to_string());
+    for (reason, lost) in &summary.given_up {
+        line("given up", format!("{lost}: {reason}"));
+    }
     let seconds = took.as_secs_f64().max(1e-9);
     line("events/s", format!("{:.0}", summary.events as f64 / seconds));
     line("time", format!("{seconds:.3} s"));

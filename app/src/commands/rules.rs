@@ -73,25 +73,25 @@ fn check(paths: &[PathBuf]) -> Outcome {
 /// One line a rule.
 fn list(set: &RuleSet) -> Outcome {
     let waits = engine::waits(set);
-    let head = ["id", "level", "title", "techniques", "window", "key", "memory a key", "alerts"];
+    let head = ["id", "title", "level", "techniques", "window", "key", "memory a key", "gives", "decides"];
     let mut rows = vec![head.map(str::to_owned)];
     for (rule, waits) in set.rules.iter().zip(waits) {
         let techniques = if rule.techniques.is_empty() { "-".to_owned() } else { rule.techniques.join(",") };
-        let alerts = match (rule.reports, rule.level, waits) {
-            (false, ..) => "not alone",
-            (true, _, true) => "waits",
-            (true, Severity::Informational, false) => "signal",
-            (true, _, false) => "live",
+        let gives = match (rule.reports, rule.level) {
+            (false, _) => "for others",
+            (true, Severity::Informational) => "signals",
+            (true, _) => "alerts",
         };
         rows.push([
             rule.id.clone(),
-            rule.level.to_string(),
             rule.title.clone(),
+            rule.level.to_string(),
             techniques,
             span(window(rule)),
             key(rule),
             size(rules::memory_per_key(rule)),
-            alerts.to_owned(),
+            gives.to_owned(),
+            if waits { "at the watermark" } else { "at once" }.to_owned(),
         ]);
     }
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
@@ -194,10 +194,8 @@ mod tests {
         let rules = overlaid(&[]).unwrap();
         let rule = |name: &str| rules.rules.iter().find(|rule| rule.name.as_deref() == Some(name)).unwrap();
         let guessing = rule("guessing_account_sustained");
-        assert_eq!(
-            (span(window(guessing)), key(guessing), memory(guessing)),
-            ("10m".into(), "user".into(), "2.5 KiB".into())
-        );
+        assert_eq!((span(window(guessing)), key(guessing)), ("10m".into(), "user".into()));
+        assert_eq!((size(1_000), size(2_560)), ("1000 B".into(), "2.5 KiB".into()));
         assert_eq!(key(rule("contractor_tripwire")), "user|source_ip");
         assert_eq!(span(90 * SECOND), "90s");
         assert!(list(&rules).is_ok());

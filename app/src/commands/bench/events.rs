@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use domain::{Timestamp, ids};
 
-/// Active users in the made population.
-pub(super) const USERS: u64 = 2_000;
+/// Active users in the made population: each of them does something every 200 s.
+pub(super) const USERS: u64 = 10_000;
 
 /// Events of a business day: many lists and objects looked at, some changes, a few failed log-ins; 20 ms apart.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl Population {
     }
 }
 
-/// Failed log-ins of one address in a thousand names: a distinct window with 1,800 live values.
+/// What one user looks at, never the same twice in a window: a distinct window with 1,800 live values.
 pub(super) fn distinct(lines: usize) -> String {
     let mut text = String::new();
     let mut at = Timestamp::from_micros(1_772_697_600_000_000);

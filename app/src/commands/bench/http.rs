@@ -1,8 +1,8 @@
 //! Requests a second, beside those of a handler that does nothing, and how long they take at half of that.
 
 use axum::Router;
+use axum::http::Method;
 use axum::routing::get;
-use hyper::Method;
 use serde_json::json;
 
 use super::server::{Measurable, loopback, run as load};

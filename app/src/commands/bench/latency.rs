@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper::Method;
+use axum::http::Method;
 use serde_json::json;
 
 use super::load::{Client, quantile};

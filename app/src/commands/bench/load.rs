@@ -1,15 +1,15 @@
 //! The load generator: connections that stay open, on threads of their own, either as fast as it goes or at a rate.
+//!
+//! It shares the cores with what it measures, so it does as little as it can: requests are written out once, answers
+//! are read as far as their length.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::{Method, Request, StatusCode, header};
-use hyper_util::rt::TokioIo;
+use axum::http::Method;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// What is sent, and how.
@@ -106,8 +106,11 @@ impl Load {
         until: Instant,
     ) -> Result<Measured, String> {
         let mut measured = Measured::default();
-        let mut bodies = self.bodies.iter().cycle();
         let mut client = Client::connect(self.server, self.token.clone()).await?;
+        let one = |body: &str| client.request(&self.method, &self.path, body);
+        let requests: Vec<Vec<u8>> =
+            if self.bodies.is_empty() { vec![one("")] } else { self.bodies.iter().map(|body| one(body)).collect() };
+        let mut requests = requests.iter().cycle();
         #[expect(clippy::cast_precision_loss, reason = "a number of connections")]
         let pause = self.rate.map(|rate| Duration::from_secs_f64(self.connections as f64 / rate));
         // Connections take turns, or all of them would knock at once.
@@ -126,11 +129,11 @@ impl Load {
                 }
                 due += pause;
             }
-            let body = bodies.next().map_or("", String::as_str);
-            match client.send(&self.method, &self.path, body).await {
-                Ok((status, _)) => {
+            let request = requests.next().map_or(&[][..], Vec::as_slice);
+            match client.exchange(request).await.map(|(status, _)| status) {
+                Ok(status) => {
                     measured.times.push(u32::try_from(start.elapsed().as_micros()).unwrap_or(u32::MAX));
-                    measured.failed += u64::from(!status.is_success());
+                    measured.failed += u64::from(!is_success(status));
                 }
                 Err(_) => {
                     measured.failed += 1;
@@ -142,52 +145,88 @@ impl Load {
     }
 }
 
-/// One connection.
+/// One connection, which asks again only when it was answered.
 pub(super) struct Client {
-    sender: SendRequest<Full<Bytes>>,
-    host: String,
-    bearer: Option<String>,
+    stream: TcpStream,
+    /// What follows the first line of every request.
+    head: String,
+    /// What was read; an answer's bytes are dropped with the next one.
+    read: Vec<u8>,
 }
 
 impl Client {
     pub(super) async fn connect(server: SocketAddr, token: Option<String>) -> Result<Self, String> {
         let stream = TcpStream::connect(server).await.map_err(|error| format!("{server}: {error}"))?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
-        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-        // Its end, good or bad, shows as the error of the next request.
-        tokio::spawn(async move { drop(connection.await) });
-        Ok(Self { sender, host: server.to_string(), bearer: token.map(|token| format!("Bearer {token}")) })
+        let bearer = token.map_or_else(String::new, |token| format!("authorization: Bearer {token}\r\n"));
+        Ok(Self { stream, head: format!("host: {server}\r\n{bearer}"), read: Vec::with_capacity(4096) })
     }
 
-    pub(super) async fn send(
-        &mut self,
-        method: &Method,
-        path: &str,
-        body: &str,
-    ) -> Result<(StatusCode, Bytes), String> {
-        let mut request = Request::builder().method(method).uri(path).header(header::HOST, &self.host);
-        if let Some(bearer) = &self.bearer {
-            request = request.header(header::AUTHORIZATION, bearer);
+    /// A request as it goes over the wire.
+    pub(super) fn request(&self, method: &Method, path: &str, body: &str) -> Vec<u8> {
+        let content = match body.len() {
+            0 => String::new(),
+            length => format!("content-type: application/json\r\ncontent-length: {length}\r\n"),
+        };
+        format!("{method} {path} HTTP/1.1\r\n{}{content}\r\n{body}", self.head).into_bytes()
+    }
+
+    /// Sends a request and reads its answer: status and body.
+    pub(super) async fn exchange(&mut self, request: &[u8]) -> Result<(u16, &[u8]), String> {
+        self.stream.write_all(request).await.map_err(|error| error.to_string())?;
+        self.read.clear();
+        let (mut whole, mut answer) = (usize::MAX, None);
+        while self.read.len() < whole {
+            let more = self.stream.read_buf(&mut self.read).await.map_err(|error| error.to_string())?;
+            if more == 0 {
+                return Err("the server ended the connection in the middle of an answer".to_owned());
+            }
+            if answer.is_none() {
+                answer = head(&self.read)?;
+                whole = answer.map_or(usize::MAX, |answer| answer.body + answer.length);
+            }
         }
-        if !body.is_empty() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
-        }
-        let request =
-            request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).map_err(|error| error.to_string())?;
-        self.sender.ready().await.map_err(|error| error.to_string())?;
-        let response = self.sender.send_request(request).await.map_err(|error| error.to_string())?;
-        let status = response.status();
-        let body = response.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
-        Ok((status, body))
+        let answer = answer.ok_or("an answer without a head")?;
+        Ok((answer.status, &self.read[answer.body..whole]))
     }
 
     /// The same, where anything but 2xx is an error, and the answer is JSON.
     pub(super) async fn ask(&mut self, method: &Method, path: &str, body: &str) -> Result<serde_json::Value, String> {
-        let (status, answer) = self.send(method, path, body).await?;
-        if !status.is_success() {
+        let request = self.request(method, path, body);
+        let (status, answer) = self.exchange(&request).await?;
+        if !is_success(status) {
             return Err(format!("{method} {path}: {status}"));
         }
-        serde_json::from_slice(&answer).map_err(|error| format!("{method} {path}: {error}"))
+        serde_json::from_slice(answer).map_err(|error| format!("{method} {path}: {error}"))
+    }
+}
+
+const fn is_success(status: u16) -> bool {
+    status / 100 == 2
+}
+
+/// What the head of an answer says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Head {
+    status: u16,
+    /// Where the body begins.
+    body: usize,
+    length: usize,
+}
+
+/// The head of an answer, as soon as all of it is there.
+fn head(read: &[u8]) -> Result<Option<Head>, String> {
+    let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
+    let text = str::from_utf8(&read[..end]).map_err(|error| format!("the head of an answer: {error}"))?;
+    let status = text.get(9..12).and_then(|status| status.parse().ok()).ok_or("an answer without a status")?;
+    let length = text.lines().skip(1).find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok()).flatten()
+    });
+    match length {
+        Some(length) => Ok(Some(Head { status, body: end + 4, length })),
+        None if status == 204 => Ok(Some(Head { status, body: end + 4, length: 0 })),
+        None => Err("an answer that does not say its length cannot be measured".to_owned()),
     }
 }
 
@@ -202,5 +241,41 @@ mod tests {
         assert!((quantile(&times, 0.99) - 990.0).abs() < f64::EPSILON);
         assert!(quantile(&[], 0.5).abs() < f64::EPSILON);
         assert!((quantile(&[7_000], 0.01) - 7.0).abs() < f64::EPSILON);
+    }
+    #[test]
+    fn an_answer_is_read_as_far_as_it_says() {
+        assert_eq!(head(b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n").unwrap(), None);
+        let all = b"HTTP/1.1 202 Accepted\r\nx: y\r\nContent-Length: 2\r\n\r\n{}";
+        assert_eq!(head(all).unwrap(), Some(Head { status: 202, body: all.len() - 2, length: 2 }));
+        assert_eq!(head(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap().unwrap().length, 0);
+        assert!(head(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
+    }
+
+    #[tokio::test]
+    async fn requests_are_answered_one_by_one_and_counted() {
+        use axum::routing::{get, post};
+        let (listener, server) = super::super::server::loopback().await.unwrap();
+        let echo = axum::Router::new().route("/", get(|| async {}).post(|body: String| async { body }));
+        let echo = echo.route("/no", post(|| async { axum::http::StatusCode::CONFLICT }));
+        let serving = tokio::spawn(async move { axum::serve(listener, echo).await });
+        let mut client = Client::connect(server, Some("t".to_owned())).await.unwrap();
+        for number in 0..3 {
+            assert_eq!(client.ask(&Method::POST, "/", &number.to_string()).await.unwrap(), number);
+        }
+        assert_eq!(client.ask(&Method::POST, "/no", "1").await.unwrap_err(), "POST /no: 409");
+        let load = Load {
+            server,
+            token: None,
+            method: Method::GET,
+            path: "/".to_owned(),
+            bodies: Arc::new([]),
+            connections: 2,
+            seconds: 1,
+            rate: Some(100.0),
+        };
+        let measured = tokio::task::spawn_blocking(move || load.run()).await.unwrap().unwrap();
+        assert_eq!(measured.failed, 0);
+        assert!(measured.rate > 20.0 && measured.rate < 110.0, "{}", measured.rate);
+        serving.abort();
     }
 }

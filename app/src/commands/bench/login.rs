@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use hyper::Method;
+use axum::http::Method;
 use serde_json::json;
 
 use super::blocking;
