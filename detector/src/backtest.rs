@@ -17,6 +17,9 @@ use crate::rules::RuleSet;
 const MARGIN: i64 = MINUTE;
 /// Records between two looks at the watermark.
 const STRIDE: u64 = 4096;
+/// Records between two looks at the alerts: an open one is written anew at each look, so the rarer the better, but what
+/// has closed must not pile up.
+const LOOK: u64 = 16 * STRIDE;
 /// Refused lines whose reason is kept.
 const REASONS: usize = 5;
 /// Bytes read at once.
@@ -54,6 +57,8 @@ pub struct Summary {
     pub alerts: BTreeMap<String, u64>,
     /// Findings of informational rules: they count for risk and are no alerts.
     pub signals: u64,
+    /// What the engine gave up because of its bounds, by the reason: how many events or values.
+    pub given_up: BTreeMap<String, u64>,
     /// State of the engine when the records ended.
     pub footprint: Footprint,
 }
@@ -158,12 +163,17 @@ impl Backtest {
 
     fn settle(&mut self, watermark: Timestamp) {
         self.engine.advance(watermark);
-        self.collect();
+        if self.summary.events.is_multiple_of(LOOK) {
+            self.collect();
+        }
     }
 
     fn collect(&mut self) {
         for alert in self.engine.drain() {
             self.alerts.insert(alert.alert_id, alert);
+        }
+        for gap in self.engine.gaps() {
+            *self.summary.given_up.entry(gap.reason).or_default() += gap.lost;
         }
     }
 
@@ -257,5 +267,23 @@ mod tests {
         assert!(!ids.insert(number(2), 4), "line 2 has that id");
         assert!(!ids.insert(None, 5), "line 3 had the id 5");
         assert!(ids.insert(number(3), 6) && ids.insert(number(u128::MAX), 7) && !ids.insert(number(u128::MAX), 8));
+    }
+
+    #[test]
+    fn what_the_engine_gives_up_is_told() {
+        let rules = "title: Many\nid: 5a0f3d0e-90f1-4d8f-8f52-0a7f2f0b1d01\nname: a\ndetection: {s: {action: View}, \
+            condition: s}\nlevel: informational\n---\ntitle: Hundred\nid: 5a0f3d0e-90f1-4d8f-8f52-0a7f2f0b1d02\n\
+            correlation: {type: event_count, rules: [a], group-by: [user], timespan: 1h, condition: {gte: 100}}\n";
+        let rules = crate::rules::load(&[crate::rules::RuleSource::text("r.yml", rules)]).expect("valid").rules;
+        let settings = Settings { events_per_key: 64, ..Settings::default() };
+        let mut backtest = Backtest::new(Arc::new(rules), settings, 5 * MINUTE);
+        for second in 0..90 {
+            let (minute, second) = (second / 60, second % 60);
+            let line = format!(r#"{{"ts":"2026-01-01T12:{minute:02}:{second:02}Z","action":"View","user":"ada"}}"#);
+            backtest.line(line.as_bytes());
+        }
+        let (_, summary) = backtest.finish();
+        let (reason, lost) = summary.given_up.first_key_value().expect("a bound was reached");
+        assert!(reason.starts_with("a key had more than 64 events") && *lost > 0, "{reason}: {lost}");
     }
 }

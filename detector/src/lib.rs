@@ -5,6 +5,7 @@
 //! | [`rules`] | from Sigma documents to compiled rules, and which detections an activity matches |
 //! | [`engine`] | pure: activities in, alerts out |
 //! | [`worker`], `recovery`, `sink` | live: the journal → the engine → alerts and offset; coming back after a restart |
+//! | `snapshots` | the engine's state in the database, so that coming back is quick |
 //! | [`mod@reprocess`] | the engine over stored activities, and the alerts that are missing |
 //! | [`backtest`] | the engine over events, with a summary; changes nothing |
 //! | [`scenario`] | folders of events and expected alerts beside the rules |
@@ -18,4 +19,5 @@ pub mod reprocess;
 pub mod rules;
 pub mod scenario;
 mod sink;
+mod snapshots;
 pub mod worker;

@@ -17,6 +17,7 @@ use crate::engine::{Engine, Settings};
 use crate::recovery;
 use crate::rules::RuleSet;
 use crate::sink::Sink;
+use crate::snapshots::Snapshots;
 
 /// Records that are fed between two transactions.
 const BATCH: usize = 1_000;
@@ -105,6 +106,7 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), WorkerErro
     let mut worker = Worker {
         reader: Reader::new(parts.store.clone(), offset),
         sink: Sink::new(parts.store.clone(), parts.rules.clone(), offset),
+        snapshots: Snapshots::new(parts.store.clone(), &engine),
         watermark,
         engine,
         parts,
@@ -116,7 +118,10 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), WorkerErro
     }
     // Past a find that could not be stored the offset must not move: the next process finds it again.
     if whole && worker.sink.is_behind(worker.reader.position()) {
-        worker.write(&stop).await?;
+        whole = worker.write(&stop).await?;
+    }
+    if whole {
+        worker.snapshots.stop(&mut worker.engine, worker.reader.position()).await?;
     }
     Ok(())
 }
@@ -126,6 +131,7 @@ struct Worker {
     engine: Engine,
     reader: Reader<Store>,
     sink: Sink,
+    snapshots: Snapshots,
     /// Up to here the engine has decided.
     watermark: Timestamp,
 }
@@ -152,6 +158,7 @@ impl Worker {
                 self.engine.observe(activity);
             }
         }
+        self.snapshots.observed(batch.records.len());
         if batch.is_empty() && self.reader.caught_up() {
             newest = self.parts.clock.now();
         }
@@ -164,6 +171,9 @@ impl Worker {
         status.behind.store(self.engine.behind(), Ordering::Relaxed);
         if whole && self.watermark > Timestamp::MIN {
             status.watermark.store(self.watermark.micros(), Ordering::Relaxed);
+        }
+        if whole && self.snapshots.is_due() && !self.sink.is_behind(batch.to) {
+            self.snapshots.take(&mut self.engine, batch.to).await?;
         }
         Ok(whole)
     }

@@ -17,6 +17,7 @@
 //! | `offsets`, `ingest` | how far readers of the log have come; activities → `user_logs`, sessions, counts |
 //! | `logs`, `log_sessions`, `dead_letters`, `retention` | what ingest stored, read and forgotten |
 //! | `alerts`, `exceptions`, `gaps` | what the rules found, what people made of it, what was not seen |
+//! | `snapshots` | the state of the detection engine, for its restart |
 //! | `scores`, `analytics` | the risk of users, and what the analytics pages show |
 //!
 //! To add a resource: its table in a new pair of migrations (`migrations/sqlite`, `migrations/mysql`, twins), its file
@@ -50,6 +51,7 @@ mod schema;
 mod scores;
 mod sessions_auth;
 mod settings;
+mod snapshots;
 mod sql;
 mod users;
 mod writer;
@@ -89,6 +91,7 @@ pub use query::Cursor;
 pub use schema::SchemaState;
 pub use scores::{Finding, ScoreFilter, ScoreRow, UserRisk};
 pub use sessions_auth::LiveSession;
+pub use snapshots::SnapshotRow;
 pub use users::{NewUser, UserChange, UserRow};
 
 use cache::Caches;

@@ -18,10 +18,10 @@ const PEERS: usize = 10_000;
 /// What one rule has learnt.
 #[derive(Debug, Default)]
 pub(super) struct Baselines {
-    own: HashMap<Arc<str>, VecDeque<(i64, Decimal)>>,
+    pub(super) own: HashMap<Arc<str>, VecDeque<(i64, Decimal)>>,
     /// Those alike → bucket → whose figure.
-    peers: HashMap<Box<str>, BTreeMap<i64, BTreeMap<Arc<str>, Decimal>>>,
-    sweep_at: usize,
+    pub(super) peers: HashMap<Box<str>, BTreeMap<i64, BTreeMap<Arc<str>, Decimal>>>,
+    pub(super) sweep_at: usize,
 }
 
 /// Whose value is looked at.

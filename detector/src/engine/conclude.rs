@@ -102,8 +102,16 @@ impl Engine {
         }
     }
 
-    /// Settles the episodes of a rule and key; what is over is reported, what goes on is looked at again later.
-    pub(super) fn close(&mut self, slot: Slot, node: usize) {
+    /// Settles the episodes of a rule and key when the time noted for that has come; what is over is reported, what goes
+    /// on is looked at again later.
+    pub(super) fn close(&mut self, noted: i64, slot: Slot, node: usize) {
+        let state = self.keys[slot.group].get(slot.slot);
+        let state = state.and_then(|state| state.nodes.iter().find(|state| state.node as usize == node));
+        let timed = state.and_then(|state| state.episodes.as_ref()?.timed);
+        if timed != Some(noted) {
+            // Noted anew since, for an earlier time.
+            return;
+        }
         let ended = self.settle_episodes(slot, node, self.settled);
         self.end(slot, node, ended);
         let episode = self.plan.nodes[node].episode;
@@ -112,9 +120,12 @@ impl Engine {
         let Some(episodes) = &mut state.nodes[at].episodes else { return };
         let over = episodes.live.first().map(|live| live.last.saturating_add(episode));
         match over.or(episodes.forget(self.settled)) {
-            Some(over) => self.close_at(over, slot, node),
+            Some(over) => {
+                episodes.timed = Some(over);
+                self.close_at(over, slot, node);
+            }
             None => {
-                episodes.timed = false;
+                episodes.timed = None;
                 if episodes.is_empty() && !episodes.queued {
                     state.nodes[at].episodes = None;
                 }

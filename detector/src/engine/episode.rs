@@ -11,11 +11,13 @@ use std::sync::Arc;
 use domain::{AlertState, Escalation, Severity, Timestamp};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::plan::Node;
 use super::ring::Ring;
+use super::snapshot::rows::{number, steps, told};
 
 /// At most so many contributing events are named; `event_count` stays exact.
 const NAMED: usize = 256;
@@ -24,19 +26,21 @@ const NAMED: usize = 256;
 const STRIDE: usize = 1_024;
 
 /// An event at which the rule held.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Crossing {
     pub(super) time: i64,
     pub(super) id: Uuid,
+    #[serde(with = "number")]
     pub(super) value: Decimal,
     /// Events that had taken part by then.
     pub(super) seen: u32,
     /// What it was compared with.
+    #[serde(with = "told")]
     pub(super) baseline: Option<Arc<Value>>,
 }
 
 /// Under what an episode is reported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Identity {
     pub(super) id: Uuid,
     /// How often it was reported.
@@ -46,17 +50,20 @@ pub(super) struct Identity {
 }
 
 /// A run of crossings.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Episode {
     pub(super) at: i64,
     pub(super) opener: Uuid,
     pub(super) first_event: i64,
     pub(super) last: i64,
+    #[serde(with = "number")]
     pub(super) peak: Decimal,
     pub(super) severity: Severity,
+    #[serde(with = "steps")]
     pub(super) escalations: Vec<Escalation>,
     pub(super) named: Vec<Uuid>,
     /// What the first crossing was compared with.
+    #[serde(with = "told")]
     pub(super) baseline: Option<Arc<Value>>,
     first_seen: u32,
     last_seen: u32,
@@ -100,19 +107,20 @@ pub(super) struct Ended {
 }
 
 /// The episodes of one rule and key.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Episodes {
     settled: Vec<Episode>,
     tail: VecDeque<Crossing>,
     pub(super) live: Vec<Episode>,
     /// Copies of `live` after so many crossings of `tail`.
+    #[serde(skip)]
     marks: VecDeque<(usize, Vec<Episode>)>,
     /// Identities of what has ended and how, as long as an event could begin an episode where they were given.
     gone: Vec<(Identity, AlertState)>,
     /// The engine has it on its list of what to report.
     pub(super) queued: bool,
-    /// The engine will look when it is over.
-    pub(super) timed: bool,
+    /// When the engine will look whether the first of `live` is over.
+    pub(super) timed: Option<i64>,
 }
 
 impl Episodes {

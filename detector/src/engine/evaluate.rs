@@ -251,10 +251,9 @@ impl Engine {
             if !std::mem::replace(&mut episodes.queued, true) {
                 self.changed.push((slot, node));
             }
-            if let Some(live) = episodes.live.first()
-                && !std::mem::replace(&mut episodes.timed, true)
-            {
-                let over = live.last.saturating_add(of.episode);
+            let over = episodes.live.first().map(|live| live.last.saturating_add(of.episode));
+            if let Some(over) = over.filter(|over| episodes.timed.is_none_or(|timed| *over < timed)) {
+                episodes.timed = Some(over);
                 self.close_at(over, slot, node);
             }
             self.end(slot, node, ended);

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use domain::DAY;
+use serde::{Deserialize, Serialize};
 
 /// At most so many values are remembered for a key.
 const VALUES: usize = 64;
@@ -11,8 +12,8 @@ const VALUES: usize = 64;
 const REMEMBERED: i64 = 400 * DAY;
 
 /// The last time of something, and the last time before that one: of events at one time none is "before" another.
-#[derive(Debug, Clone, Copy)]
-struct Last {
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Last {
     at: i64,
     before: i64,
 }
@@ -38,8 +39,8 @@ impl Last {
 /// How long each key has been silent.
 #[derive(Debug, Default)]
 pub(super) struct Silences {
-    keys: HashMap<Box<str>, Last>,
-    sweep_at: usize,
+    pub(super) keys: HashMap<Box<str>, Last>,
+    pub(super) sweep_at: usize,
 }
 
 impl Silences {
@@ -69,21 +70,22 @@ impl Silences {
     }
 }
 
-#[derive(Debug)]
-struct Known {
+/// What is known of a key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Known {
     first: i64,
     /// Events, and how many of them lie at the time of the last.
-    events: u64,
+    pub(super) events: u64,
     last: i64,
-    at_last: u64,
+    pub(super) at_last: u64,
     values: Vec<(Box<str>, Last)>,
 }
 
 /// Which values each key has had.
 #[derive(Debug, Default)]
 pub(super) struct Firsts {
-    keys: HashMap<Box<str>, Known>,
-    sweep_at: usize,
+    pub(super) keys: HashMap<Box<str>, Known>,
+    pub(super) sweep_at: usize,
     /// Values that were given up because a key had too many.
     pub(super) lost: u64,
 }

@@ -29,7 +29,8 @@ pub(super) struct NodeState {
 }
 
 impl KeyState {
-    fn new(key: Arc<str>) -> Self {
+    /// A key of which nothing is known.
+    pub(super) fn new(key: Arc<str>) -> Self {
         Self { key, ring: Ring::default(), nodes: Vec::new(), thin_at: SMALLEST }
     }
 
@@ -90,6 +91,22 @@ impl Keys {
         };
         self.slots.insert(key, slot);
         slot as usize
+    }
+
+    /// Takes in a key that is not known yet, behind all others; its slot.
+    pub(super) fn restore(&mut self, state: KeyState) -> Option<usize> {
+        let slot = u32::try_from(self.states.len()).ok()?;
+        if self.slots.contains_key(&state.key) {
+            return None;
+        }
+        self.slots.insert(state.key.clone(), slot);
+        self.states.push(Some(Box::new(state)));
+        Some(slot as usize)
+    }
+
+    /// All keys, with their slots.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &KeyState)> {
+        self.states.iter().enumerate().filter_map(|(slot, state)| Some((slot, state.as_deref()?)))
     }
 
     /// The slot of a key that is known.

@@ -14,6 +14,7 @@
 //! | `decide` | what waits for the watermark |
 //! | `conclude` | what becomes of episodes |
 //! | `report`, `resume` | the alert and its explanation; going on after a restart |
+//! | `snapshot` | the whole state as bytes, and back |
 //!
 //! # Exactness
 //! An event is set in at its place in the order (time, id), and what follows it is looked at again. Nothing that a
@@ -39,6 +40,7 @@ mod report;
 mod resume;
 mod ring;
 mod room;
+mod snapshot;
 mod window;
 
 use std::cmp::Reverse;
@@ -51,6 +53,7 @@ use uuid::Uuid;
 
 pub use calendar::Calendar;
 pub use layout::waiting as waits;
+pub use snapshot::SnapshotError;
 
 use crate::rules::{Body, RuleSet, Scratch};
 use baseline::Baselines;
@@ -235,8 +238,8 @@ impl Engine {
         }
         self.settled = watermark;
         while self.closings.peek().is_some_and(|Reverse((at, ..))| *at <= watermark) {
-            if let Some(Reverse((_, group, slot, node))) = self.closings.pop() {
-                self.close(Slot { group, slot }, node);
+            if let Some(Reverse((at, group, slot, node))) = self.closings.pop() {
+                self.close(at, Slot { group, slot }, node);
             }
         }
         let visits = std::mem::take(&mut self.observed) + 64;
@@ -281,6 +284,12 @@ impl Engine {
                 self.out.push(closed);
             }
         }
+    }
+
+    /// Everything up to here is decided.
+    #[must_use]
+    pub fn watermark(&self) -> Timestamp {
+        Timestamp::from_micros(self.settled)
     }
 
     /// What may have been missed since the last call.

@@ -25,6 +25,16 @@ impl Record {
         Self(fields.iter().filter_map(text).collect())
     }
 
+    /// Of texts, each with its field.
+    pub(super) fn of(texts: Vec<(u16, &str)>) -> Self {
+        Self(texts.into_iter().map(|(field, text)| (field, text.into())).collect())
+    }
+
+    /// The texts, each with its field.
+    pub(super) fn texts(&self) -> impl Iterator<Item = (u16, &str)> {
+        self.0.iter().map(|(field, text)| (*field, &**text))
+    }
+
     /// Heap memory in bytes.
     pub(super) fn bytes(&self) -> usize {
         2 * size_of::<usize>() + self.0.iter().map(|(_, text)| size_of::<(u16, Box<str>)>() + text.len()).sum::<usize>()
@@ -173,6 +183,11 @@ impl Interner {
         };
         self.ids.insert(shared, id);
         id
+    }
+
+    /// The text of a number that is held.
+    pub(super) fn text(&self, id: u32) -> &str {
+        self.texts.get(id as usize).and_then(|(text, _)| text.as_deref()).unwrap_or_default()
     }
 
     /// Lets go of a text once.

@@ -39,7 +39,7 @@ pub(super) enum Values {
 #[derive(Debug, Default)]
 pub(super) struct Ring {
     pub(super) entries: Vec<Entry>,
-    values: Vec<(u8, Values)>,
+    pub(super) values: Vec<(u8, Values)>,
 }
 
 impl Ring {

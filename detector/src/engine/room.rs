@@ -116,10 +116,10 @@ impl Engine {
             for _ in 0..visits.min(self.keys[group].len()) {
                 let Some(slot) = self.keys[group].turn() else { break };
                 let Some(state) = self.keys[group].get(slot) else { continue };
-                if state
-                    .ring
-                    .entries
-                    .first()
+                // Thinning lets every window of the ring start over, so it has to pay: half of the ring goes at once.
+                let entries = &state.ring.entries;
+                if entries
+                    .get(entries.len() / 2)
                     .is_some_and(|entry| entry.time <= self.settled.saturating_sub(plan.reach(group, entry.mask)))
                 {
                     self.thin(&plan, Slot { group, slot }, i64::MIN);

@@ -301,6 +301,20 @@ impl Window {
         }
     }
 
+    /// A window that has looked at the first events of a ring, `with_value` of them with a value in this rule's channel,
+    /// and holds none of them: it goes back for those that it needs.
+    pub(super) fn resumed(node: &Node, looked_at: usize, with_value: usize, seen: u32) -> Self {
+        let mut window = Self::new(node);
+        window.thinned(looked_at, with_value);
+        window.seen = seen;
+        window
+    }
+
+    /// How many events that take part have been looked at, since the beginning.
+    pub(super) fn seen(&self) -> u32 {
+        self.seen
+    }
+
     /// How much of the ring has been looked at.
     pub(super) fn looked_at(&self) -> usize {
         self.hi as usize
