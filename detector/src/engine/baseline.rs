@@ -15,12 +15,15 @@ use crate::rules::Baseline;
 /// Of peers at most so many figures are compared with, the latest.
 const PEERS: usize = 10_000;
 
+/// Figures of one bucket, by whose they are.
+type Figures = BTreeMap<Arc<str>, Decimal>;
+
 /// What one rule has learnt.
 #[derive(Debug, Default)]
 pub(super) struct Baselines {
     pub(super) own: HashMap<Arc<str>, VecDeque<(i64, Decimal)>>,
     /// Those alike → bucket → whose figure.
-    pub(super) peers: HashMap<Box<str>, BTreeMap<i64, BTreeMap<Arc<str>, Decimal>>>,
+    pub(super) peers: HashMap<Box<str>, BTreeMap<i64, Figures>>,
     pub(super) sweep_at: usize,
 }
 

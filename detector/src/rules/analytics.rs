@@ -214,7 +214,7 @@ fn baseline(node: &Node, report: &mut Report) -> Option<Baseline> {
     }
     let (bucket, history) = (bucket?, history?);
     let buckets = history / bucket;
-    if buckets < 1 || buckets > 1_000 {
+    if !(1..=1_000).contains(&buckets) {
         report.error(node.at, "history must be 1 to 1000 buckets long");
     }
     let ready = usize::try_from(ready.unwrap_or(1)).unwrap_or(1);
