@@ -197,8 +197,7 @@ fn report(summary: &Summary, took: Duration) -> String {
     line("events/s", format!("{:.0}", summary.events as f64 / seconds));
     line("time", format!("{seconds:.3} s"));
     let users = summary.footprint.users;
-    if users > 0 {
-        let bytes = summary.footprint.bytes / users;
+    if let Some(bytes) = summary.footprint.bytes.checked_div(users) {
         line("memory", format!("{bytes} bytes per active user ({users} users, {} keys)", summary.footprint.keys));
     }
     text
