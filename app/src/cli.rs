@@ -153,16 +153,25 @@ pub struct Reprocess {
 #[derive(Debug, Subcommand)]
 pub enum Rules {
     /// Validate rules: errors with file, line and hint; exit code 1 if there are any
+    #[command(after_help = "Example:\n  security-analytics rules check my-rules/ more.yml")]
     Check {
         /// Rule files or folders [default: the configured rules]
         paths: Vec<PathBuf>,
     },
-    /// The active rules: id, level, techniques, window, key, memory per key
+    /// The active rules: id, title, level, techniques, window, key, memory per key, what they give, and whether they
+    /// decide at once or when the watermark has passed
+    #[command(after_help = "Example:\n  security-analytics rules list | grep T1110")]
     List {
         /// Rule files or folders that replace or add to the built-in set
         paths: Vec<PathBuf>,
     },
-    /// Run the scenario folders that stand beside the rules; exit code 1 on a difference
+    /// Run the scenario folders that stand beside the rules; exit code 1 on a difference, which is shown
+    #[command(after_help = "\
+Example:
+  security-analytics rules test my-rules/
+
+A scenario is my-rules/tests/<name of the rule>/<case>/ with events.ndjson and expected.ndjson: the alerts of that
+rule, each line any of its members; an empty file says that there is none.")]
     Test {
         /// Folders to search for scenarios [default: ./rules]
         paths: Vec<PathBuf>,
@@ -236,6 +245,10 @@ pub enum ConfigCommand {
 /// `bench`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Examples:
+  security-analytics bench http latency
+  security-analytics bench engine --events auth.ndjson
+
 Names: http, latency, login, engine. Everything runs in a temporary data directory on a port of its own;
 the load generator shares the machine with the server. Give the same run's ratios more trust than its figures.")]
 pub struct Bench {

@@ -89,6 +89,8 @@ async fn stock_and_orders_add_up(server: &Server, work: &Work, acknowledged: &BT
 }
 
 async fn alerts_are_those_of_a_backtest(server: &Server, token: &str, program: &PathBuf, data: &std::path::Path) {
+    // What was asked to check the stock is an activity as well.
+    server.settle(token).await;
     // All but identity, and what the past has ended and people have judged.
     let members = [
         "at",

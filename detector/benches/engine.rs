@@ -1,4 +1,5 @@
-//! The built-in rules over the events of their own scenarios, in memory.
+//! The engine in memory: the built-in rules and a set of four correlations over the events of all scenarios, and one
+//! distinct window with many values. `bench engine` of the binary measures the same at length.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -7,8 +8,11 @@ use std::sync::Arc;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use detector::engine::{Engine, Settings};
 use detector::rules::{RuleSet, RuleSource, load};
-use domain::{Activity, Timestamp, wire};
+use domain::{Activity, MINUTE, SECOND, Timestamp, wire};
 use uuid::Uuid;
+
+const FOUR: &str = include_str!("../../app/src/commands/bench/four.yml");
+const DISTINCT: &str = include_str!("../../app/src/commands/bench/distinct.yml");
 
 /// Every event of every scenario, in the order of time.
 fn activities() -> Vec<Activity> {
@@ -17,40 +21,62 @@ fn activities() -> Vec<Activity> {
     for scenario in detector::scenario::find(&root).expect("scenarios stand beside the rules") {
         let text = std::fs::read_to_string(scenario.folder.join("events.ndjson")).expect("events");
         for line in text.lines() {
-            let incoming = wire::parse(line.as_bytes()).expect("an activity");
-            let id = Uuid::from_u128(activities.len() as u128);
-            let at = incoming.occurred_at.expect("a time");
-            activities.push(incoming.into_backtest(at, id).expect("a time"));
+            activities.push(activity(line, activities.len()));
         }
     }
     activities.sort_by_key(|activity| activity.occurred_at);
     activities
 }
 
-fn rules() -> Arc<RuleSet> {
-    Arc::new(load(&[RuleSource::built_in()]).expect("the built-in rules are valid").rules)
+/// One user who looks at another object each second; 1,800 of them are in the window.
+fn distinct() -> Vec<Activity> {
+    let begin = Timestamp::parse("2026-03-05T08:00:00Z").expect("a time");
+    let line = |second: usize| {
+        let at = begin.plus(i64::try_from(second).expect("small") * SECOND);
+        format!(r#"{{"ts":"{at}","user":"ada","action":"View","resource":"inventory/{}"}}"#, second % 5_000)
+    };
+    (0..10_000).map(|second| activity(&line(second), second)).collect()
+}
+
+fn activity(line: &str, number: usize) -> Activity {
+    let incoming = wire::parse(line.as_bytes()).expect("an activity");
+    let at = incoming.occurred_at.expect("a time");
+    incoming.into_backtest(at, Uuid::from_u128(number as u128)).expect("a time")
+}
+
+fn rules(source: RuleSource) -> Arc<RuleSet> {
+    Arc::new(load(&[source]).expect("the rules are valid").rules)
 }
 
 fn engine(c: &mut Criterion) {
-    let (rules, activities) = (rules(), activities());
+    let scenarios = activities();
+    let distinct = distinct();
     let mut group = c.benchmark_group("engine");
-    group.throughput(Throughput::Elements(activities.len() as u64));
-    group.bench_function("observe", |b| {
-        b.iter(|| {
-            let mut engine = Engine::new(Arc::clone(&rules), Settings::default());
-            let mut newest = Timestamp::MIN;
-            for (number, activity) in activities.iter().enumerate() {
-                engine.observe(activity);
-                newest = newest.max(activity.occurred_at);
-                if number % 1024 == 0 {
-                    engine.advance(newest.plus(-360_000_000));
-                }
-            }
-            engine.finish();
-            black_box(engine.drain().len())
-        });
-    });
+    group.sample_size(20);
+    for (name, source, activities) in [
+        ("built-in rules", RuleSource::built_in(), &scenarios),
+        ("four correlations", RuleSource::text("four.yml", FOUR), &scenarios),
+        ("1,800 values in a distinct window", RuleSource::text("distinct.yml", DISTINCT), &distinct),
+    ] {
+        let rules = rules(source);
+        group.throughput(Throughput::Elements(activities.len() as u64));
+        group.bench_function(name, |b| b.iter(|| black_box(run(&rules, activities))));
+    }
     group.finish();
+}
+
+fn run(rules: &Arc<RuleSet>, activities: &[Activity]) -> usize {
+    let mut engine = Engine::new(Arc::clone(rules), Settings::default());
+    for chunk in activities.chunks(1024) {
+        for activity in chunk {
+            engine.observe(activity);
+        }
+        if let Some(last) = chunk.last() {
+            engine.advance(last.occurred_at.plus(-6 * MINUTE));
+        }
+    }
+    engine.finish();
+    engine.drain().len()
 }
 
 criterion_group!(benches, engine);

@@ -242,6 +242,7 @@ mod tests {
         assert!(quantile(&[], 0.5).abs() < f64::EPSILON);
         assert!((quantile(&[7_000], 0.01) - 7.0).abs() < f64::EPSILON);
     }
+
     #[test]
     fn an_answer_is_read_as_far_as_it_says() {
         assert_eq!(head(b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n").unwrap(), None);
