@@ -65,7 +65,10 @@ fn check(paths: &[PathBuf]) -> Outcome {
         Err(findings) => {
             findings.iter().for_each(output::note);
             let errors = findings.iter().filter(|finding| finding.is_error()).count();
-            Err(Failure::no(format!("{errors} errors; mend them and check again")))
+            Err(Failure::no(match errors {
+                1 => "one error; mend it and check again".to_owned(),
+                errors => format!("{errors} errors; mend them and check again"),
+            }))
         }
     }
 }
