@@ -79,7 +79,7 @@ impl Pair {
 }
 
 fn drawn(focus: Focus, seed: u8) {
-    let config = Config { cases: 700, failure_persistence: None, max_shrink_iters: 5_000, ..Config::default() };
+    let config = Config { cases: 200, failure_persistence: None, max_shrink_iters: 5_000, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]));
     let told = AtomicUsize::new(0);
     let often = proptest::collection::vec(proptest::bool::weighted(0.15), 1..40);
@@ -112,7 +112,7 @@ fn drawn(focus: Focus, seed: u8) {
         Ok(())
     });
     outcome.unwrap_or_else(|error| panic!("{error}"));
-    assert!(told.into_inner() > 1_000, "the cases say too little");
+    assert!(told.into_inner() > 200, "the cases say too little");
 }
 
 #[test]
