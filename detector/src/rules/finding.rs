@@ -125,7 +125,8 @@ pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> O
     known
         .map(|candidate| (distance(&word, &candidate.to_lowercase().replace('_', "-")), candidate))
         .filter(|(distance, candidate)| *distance <= candidate.len().min(word.len()).div_ceil(3).min(3))
-        .min_by_key(|(distance, _)| *distance)
+        // Of two that are equally near the first by name: the known ones come in no order.
+        .min()
         .map(|(_, candidate)| candidate)
 }
 
@@ -148,6 +149,15 @@ fn distance(one: &str, other: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_two_equally_near_words_it_is_always_the_same() {
+        let known = ["repeated_logins", "repeated_l[ogin", "repeated_loginx"];
+        let nearest_of = |order: [usize; 3]| nearest("repeated_login", order.into_iter().map(|at| known[at]));
+        for order in [[0, 1, 2], [1, 2, 0], [2, 0, 1]] {
+            assert_eq!(nearest_of(order), Some("repeated_l[ogin"));
+        }
+    }
 
     #[test]
     fn a_finding_reads_like_a_compiler_message() {

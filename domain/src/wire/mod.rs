@@ -26,7 +26,8 @@ pub use table::{
 
 use serde_json::{Map, Value};
 
-/// Reads one JSON object. Of a key that stands twice, the last counts.
+/// Reads one JSON object. Of a key that stands twice, the last counts; what no record may hold is refused in the others,
+/// too.
 ///
 /// # Errors
 /// What is no JSON object, lacks `action`, or has a member of a wrong type or beyond its limit.

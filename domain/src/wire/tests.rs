@@ -205,6 +205,15 @@ fn our_own_published_form_reads_back() {
 }
 
 #[test]
+fn what_no_record_may_hold_is_refused_in_a_key_that_is_overwritten() {
+    // A parsed object knows the last of a key alone; the line is the stricter way in.
+    let line = with(r#""user":"a\u0000b","user":"ada""#);
+    assert_eq!(parse(line.as_bytes()).expect_err("a NUL").field, "user");
+    let object = serde_json::from_str(&line).expect("valid JSON");
+    assert_eq!(from_value(object).expect("the last one").user.as_deref(), Some("ada"));
+}
+
+#[test]
 fn of_a_key_that_stands_twice_the_last_counts() {
     let incoming = read(r#"{"action":"a","x":1,"user":"u","action":"b","x":null,"y":1,"y":2,"user":null}"#);
     assert_eq!((incoming.action.as_str(), incoming.user), ("b", None));
