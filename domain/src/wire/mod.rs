@@ -26,8 +26,8 @@ pub use table::{
 
 use serde_json::{Map, Value};
 
-/// Reads one JSON object. Of a key that stands twice, the last counts; what no record may hold is refused in the others,
-/// too.
+/// Reads one JSON object. Of a key that stands twice, the last counts; what no record may hold is refused in all of
+/// them.
 ///
 /// # Errors
 /// What is no JSON object, lacks `action`, or has a member of a wrong type or beyond its limit.
