@@ -4,6 +4,11 @@
 //! The copy is taken between two batches, when everything that was found up to the reader's position is stored: so it
 //! is the state of exactly that offset. Only the copying holds up detection; the bytes are stored behind its back, a
 //! chunk at a time, never two snapshots at once.
+//!
+//! What it costs, measured on two busy cores with the built-in rules and a million users who do three things in a day
+//! (2.1 million keys, 4.8 million events in rings): the copy holds up detection for 1.6 s for a million keys, 160 ms for
+//! 100,000, and takes 250 bytes a key until it is stored (less loaded: 1.1 s). Back after 10 s from the snapshot, 88 s without one, which
+//! grows with the days that are stored. `examples/restart_rate.rs` measures it.
 
 use std::time::Duration;
 
