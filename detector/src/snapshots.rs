@@ -6,9 +6,9 @@
 //! chunk at a time, never two snapshots at once.
 //!
 //! What it costs, measured on two busy cores with the built-in rules and a million users who do three things in a day
-//! (2.1 million keys, 4.8 million events in rings): the copy holds up detection for 1.6 s for a million keys, 160 ms for
-//! 100,000, and takes 250 bytes a key until it is stored (less loaded: 1.1 s). Back after 10 s from the snapshot, 88 s without one, which
-//! grows with the days that are stored. `examples/restart_rate.rs` measures it.
+//! (2.1 million keys, 4.8 million events in rings): the copy holds up detection for 1.1 to 1.6 s for a million keys, and
+//! takes 250 bytes a key until it is stored. Back after 10 s from the snapshot, 88 s without one, which grows with the
+//! days that are stored. `examples/restart_rate.rs` measures it.
 
 use std::time::Duration;
 
@@ -22,8 +22,9 @@ use crate::worker::{Parts, WorkerError};
 /// The next snapshot is taken when so much time has passed since the last one, and so many activities.
 const EVERY: Duration = Duration::from_secs(15 * 60);
 const AT_LEAST: usize = 10_000;
-/// At a stop the state is stored too, where the engine holds no more than so much,
+/// At a stop the state is stored too, where the engine holds no more than so much (to look takes long with many keys),
 const SMALL: usize = 32 << 20;
+const FEW_KEYS: usize = 100_000;
 /// and for no longer than this.
 const AT_STOP: Duration = Duration::from_millis(500);
 /// Chunks that wait between the database and the engine that is made of them.
@@ -83,7 +84,7 @@ impl Snapshots {
         if let Some(writing) = self.writing {
             writing.abort();
         }
-        if self.observed == 0 || engine.footprint().bytes > SMALL {
+        if self.observed == 0 || engine.keys() > FEW_KEYS || engine.footprint().bytes > SMALL {
             return Ok(());
         }
         if let Ok(chunks) = copy(engine).await? {

@@ -363,6 +363,12 @@ impl Engine {
         }
     }
 
+    /// How many keys of all kinds the engine holds.
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        self.keys.iter().map(Keys::len).sum()
+    }
+
     /// How much the engine holds; walks over everything.
     #[must_use]
     pub fn footprint(&self) -> Footprint {
