@@ -223,7 +223,7 @@ async fn the_alerts_are_those_of_a_backtest_and_flags_and_risk_follow() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_in_the_middle_of_an_episode_changes_nothing() {
-    for ingested in [0, 1, 17, 1_000] {
+    for (ingested, snapshot) in [0, 1, 17, 1_000].into_iter().flat_map(|n| [(n, true), (n, false)]) {
         let world = World::new().await;
         let history = history();
         let (first, rest) = history.split_at(40);
@@ -231,6 +231,9 @@ async fn a_restart_in_the_middle_of_an_episode_changes_nothing() {
         world.append(first).await;
         world.caught_up().await;
         running.stop().await;
+        if !snapshot {
+            assert_eq!(world.store.forget_snapshots_but(None).await.expect("removed"), 1);
+        }
         let before = world.alerts().await;
         assert!(before.iter().any(|alert| alert.state == AlertState::Open), "the middle of an episode");
         // Ingest is behind, or has everything, and the journal has forgotten what both have.
@@ -242,10 +245,56 @@ async fn a_restart_in_the_middle_of_an_episode_changes_nothing() {
         world.append(rest).await;
         world.settled(&running).await;
         let after = world.alerts().await;
-        assert_same(&after, &world.offline(&history), &format!("{ingested} records ingested"));
+        assert_same(&after, &world.offline(&history), &format!("{ingested} records ingested, {snapshot}"));
         assert!(before.iter().all(|alert| after.iter().any(|other| other.alert_id == alert.alert_id)), "same ids");
         running.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_and_what_came_since_are_the_whole() {
+    for ingested in [0, 10, 35, 1_000] {
+        let world = World::new().await;
+        let history = history();
+        let running = world.start();
+        world.append(&history[..20]).await;
+        world.caught_up().await;
+        world.ingest(ingested).await;
+        running.stop().await;
+        let running = world.start();
+        world.append(&history[20..50]).await;
+        world.caught_up().await;
+        world.ingest(ingested).await;
+        running.kill().await;
+        let before = world.alerts().await;
+        let running = world.start();
+        world.append(&history[50..]).await;
+        world.settled(&running).await;
+        let after = world.alerts().await;
+        assert_same(&after, &world.offline(&history), &format!("twice {ingested} records ingested"));
+        assert!(before.iter().all(|alert| after.iter().any(|other| other.alert_id == alert.alert_id)), "same ids");
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_snapshot_knows_is_not_read_again() {
+    let world = World::new().await;
+    let running = world.start();
+    let guesses: Vec<Activity> =
+        (0..3_u8).map(|n| activity("ann", "LoginFailed", i64::from(n), u128::from(n))).collect();
+    world.append(&guesses[..2]).await;
+    world.caught_up().await;
+    world.ingest(10).await;
+    running.stop().await;
+    let last = world.store.offset(DETECTOR).await.expect("offset");
+    world.store.trim_journal(last).await.expect("trimmed");
+    while world.store.purge_logs(Timestamp::MAX, 100).await.expect("purged") > 0 {}
+    let running = world.start();
+    world.append(&guesses[2..]).await;
+    eventually("the alert", async || world.alerts().await.len() == 1).await;
+    assert_eq!(world.alerts().await[0].event_ids, [0, 1, 2].map(Uuid::from_u128));
+    running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -119,7 +119,8 @@ impl Engine {
         let Some(at) = state.state(node) else { return };
         let Some(episodes) = &mut state.nodes[at].episodes else { return };
         let over = episodes.live.first().map(|live| live.last.saturating_add(episode));
-        match over.or(episodes.forget(self.settled)) {
+        // What is over has just ended; should it not have, then looking again at once would have no end either.
+        match over.or(episodes.forget(self.settled)).filter(|over| *over > self.settled) {
             Some(over) => {
                 episodes.timed = Some(over);
                 self.close_at(over, slot, node);

@@ -24,6 +24,9 @@ use crate::rules::RuleSet;
 
 use SnapshotError::Damaged;
 
+/// More than there ever is of what is counted; what is counted on from there does not overflow.
+const SOME: usize = 1 << 40;
+
 impl Engine {
     /// An engine in the state that [`Self::save`] wrote, the chunks in their order.
     ///
@@ -72,7 +75,7 @@ impl Loader {
         if fingerprint != self.engine.fingerprint() {
             return Err(SnapshotError::Others);
         }
-        (self.engine.settled, self.engine.observed) = (head.settled, head.observed);
+        (self.engine.settled, self.engine.observed) = (head.settled, head.observed.min(SOME));
         Ok(())
     }
 
@@ -96,22 +99,22 @@ impl Loader {
             }
             Row::FirstsOf { rule, sweep_at, lost } => {
                 let firsts = engine.firsts.get_mut(&rule).ok_or(NO_HISTORY)?;
-                (firsts.sweep_at, firsts.lost) = (sweep_at, lost);
+                (firsts.sweep_at, firsts.lost) = (sweep_at.min(SOME), lost.min(SOME as u64));
             }
             Row::First { rule, key, known } => {
                 let firsts = engine.firsts.get_mut(&rule).ok_or(NO_HISTORY)?;
-                if known.at_last > known.events {
-                    return Err(Damaged("a key has more events at once than at all"));
+                if known.at_last > known.events || known.events > SOME as u64 {
+                    return Err(Damaged("a key has more events than there can be"));
                 }
                 firsts.keys.insert(key.into(), known.into_owned());
             }
             Row::SilencesOf { rule, sweep_at } => {
-                engine.silences.get_mut(&rule).ok_or(NO_HISTORY)?.sweep_at = sweep_at;
+                engine.silences.get_mut(&rule).ok_or(NO_HISTORY)?.sweep_at = sweep_at.min(SOME);
             }
             Row::Silence { rule, key, last } => {
                 engine.silences.get_mut(&rule).ok_or(NO_HISTORY)?.keys.insert(key.into(), last);
             }
-            Row::BaselinesOf { node, sweep_at } => self.baselines(node)?.sweep_at = sweep_at,
+            Row::BaselinesOf { node, sweep_at } => self.baselines(node)?.sweep_at = sweep_at.min(SOME),
             Row::Own { node, of, figures } => {
                 let figures = figures.into_iter().map(|(bucket, Number(figure))| (bucket, figure)).collect();
                 self.baselines(node)?.own.insert(of.into(), figures);
@@ -247,4 +250,159 @@ fn resumed(plan: &Plan, group: usize, state: &KeyState, row: NodeRow<'_>) -> Res
     let with_value = state.ring.entries[..row.looked_at].iter().filter(|entry| entry.mask & of.mask != 0).count();
     let window = Window::resumed(of, row.looked_at, with_value, row.seen);
     Ok(NodeState { node: row.node, window, episodes: row.episodes.map(|episodes| Box::new(episodes.into_owned())) })
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{Activity, DAY, HOUR, SECOND};
+
+    use super::super::stream::{opened, sealed};
+    use super::*;
+    use crate::rules::{RuleSource, load};
+
+    /// Something of every kind of row.
+    const RULES: &str = "
+title: Read
+id: 00000000-0000-4000-8000-000000000001
+name: read
+logsource: {category: activity, product: security-analytics}
+detection:
+    selection: {action: Read}
+    condition: selection
+level: low
+analytics: {v: 1, escalate: [{at: 2, to: high}], when: {after_silence: 3d}}
+---
+title: New
+id: 00000000-0000-4000-8000-000000000002
+name: new
+logsource: {category: activity, product: security-analytics}
+detection:
+    selection: {action: Read}
+    condition: selection
+level: low
+analytics: {v: 1, when: {first_seen: {field: resource, of: user, within: 20d, after: {days: 1}}}}
+---
+title: More than usual
+id: 00000000-0000-4000-8000-000000000003
+name: more
+correlation:
+    type: value_sum
+    rules: [all]
+    group-by: [user]
+    timespan: 1h
+    condition: {field: records, gte: 10}
+level: high
+analytics: {v: 1, when: {baseline: {of: user, peers: role, bucket: 1h, history: 2d, ready: 2, above: 3}}}
+---
+title: Many
+id: 00000000-0000-4000-8000-000000000004
+correlation:
+    type: value_count
+    rules: [all]
+    group-by: [source_ip]
+    timespan: 1d
+    condition: {field: resource, gte: 3}
+level: medium
+---
+title: All
+id: 00000000-0000-4000-8000-000000000005
+name: all
+logsource: {category: activity, product: security-analytics}
+detection:
+    selection: {action: Read}
+    condition: selection
+level: informational
+---
+title: On and on
+id: 00000000-0000-4000-8000-000000000006
+correlation:
+    type: temporal_ordered
+    rules: [more, new]
+    group-by: [user]
+    timespan: 1d
+level: low
+";
+
+    fn rules() -> Arc<RuleSet> {
+        Arc::new(load(&[RuleSource::text("r.yml", RULES)]).expect("valid").rules)
+    }
+
+    fn read(user: &str, at: i64, n: u128) -> Activity {
+        let mut activity = Activity::new(Uuid::from_u128(n), "Read", Timestamp::from_micros(at));
+        activity.user = Some(user.to_owned());
+        activity.role = Some("Employee".to_owned());
+        activity.source_ip = "192.0.2.1".parse().ok();
+        activity.resource = Some(format!("/{}", n % 7));
+        activity.records = Some(20 + i64::try_from(n * n % 31).expect("small"));
+        activity
+    }
+
+    fn fed(users: &[&str]) -> Engine {
+        let mut engine = Engine::new(rules(), Settings::default());
+        let mut n = 0;
+        for hour in 0..40 {
+            for user in users {
+                n += 1;
+                engine.observe(&read(user, hour * HOUR + i64::try_from(n % 3).expect("small") * SECOND, n));
+            }
+            engine.advance(Timestamp::from_micros((hour - 2) * HOUR));
+            if hour % 20 == 7 {
+                engine.drain();
+            }
+        }
+        engine
+    }
+
+    fn saved(engine: &Engine) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        engine.save(&mut |chunk| bytes.extend(opened(&chunk))).expect("saved");
+        bytes
+    }
+
+    /// What was written for one user, whose maps have one key and so one order.
+    #[test]
+    fn who_changes_the_form_raises_the_format() {
+        // Without the fingerprint, which knows of the rules' form.
+        let form = saved(&fed(&["ann"])).split_off(64);
+        let sum = form.iter().fold(0_u32, |sum, byte| sum.rotate_left(5) ^ u32::from(*byte));
+        assert_eq!(
+            (FORMAT, form.len(), sum),
+            (1, 4_590, 1_842_438_717),
+            "if rows have another form, raise FORMAT, then change this"
+        );
+    }
+
+    /// Behind a true checksum anything may stand: it is refused, or makes an engine that works.
+    #[test]
+    fn no_bytes_make_it_panic() {
+        let (rules, whole) = (rules(), saved(&fed(&["ann", "bob"])));
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut random = move |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state >> 8).unwrap_or(0) % below
+        };
+        let (mut refused, mut loaded) = (0, 0);
+        for _ in 0..1_000 {
+            let mut bytes = whole.clone();
+            for _ in 0..=random(3) {
+                let at = random(bytes.len());
+                bytes[at] = [0, 1, 0x7f, 0x80, 0xff, bytes[at].wrapping_add(1)][random(6)];
+            }
+            if random(8) == 0 {
+                bytes.truncate(random(bytes.len()));
+            }
+            match Engine::load(Arc::clone(&rules), Settings::default(), [sealed(0, &bytes)]) {
+                Ok(mut engine) => {
+                    loaded += 1;
+                    engine.observe(&read("ann", 41 * HOUR, 9_999));
+                    engine.advance(Timestamp::from_micros(3 * DAY));
+                    engine.drain();
+                }
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(refused > 100 && loaded > 100, "{refused} {loaded}");
+    }
 }

@@ -13,6 +13,18 @@ const CHECK: usize = 8;
 /// Bytes of a record's length.
 const LENGTH: usize = 4;
 
+/// A chunk of what may be no rows at all.
+#[cfg(test)]
+pub(super) fn sealed(number: u64, body: &[u8]) -> Vec<u8> {
+    [&checksum(number, body), body].concat()
+}
+
+/// What a chunk holds.
+#[cfg(test)]
+pub(super) fn opened(chunk: &[u8]) -> &[u8] {
+    &chunk[CHECK..]
+}
+
 fn checksum(number: u64, body: &[u8]) -> [u8; CHECK] {
     let digest = Sha256::new().chain_update(number.to_le_bytes()).chain_update(body).finalize();
     let mut check = [0; CHECK];
