@@ -340,3 +340,22 @@ fn the_clock_of_a_correlation_is_that_of_the_user_of_the_event() {
     }
     assert_eq!(only(engine.drain()).ip.as_deref(), Some("192.0.2.2"));
 }
+
+#[test]
+fn a_text_condition_is_explained_in_the_words_of_its_rules() {
+    let signal = |name: &str, action: &str| {
+        format!(
+            "title: {name} seen\nname: {name}\nlogsource: {{category: activity}}\n\
+             detection: {{selection: {{action: {action}}}, condition: selection}}\nlevel: informational\n---\n"
+        )
+    };
+    let rules = [signal("a", "Login"), signal("b", "LoginFailed"), signal("c", "Export")].concat()
+        + "title: Both ways\ncorrelation: {type: temporal, rules: [a, b, c], group-by: [user], timespan: 1h, \
+           condition: (a or b) and not c}\nlevel: low\n";
+    let mut engine = engine(&rules, Settings::default());
+    engine.observe(&failed("ann", 0, 1));
+    engine.finish();
+    let alert = only(engine.drain());
+    assert_eq!((alert.observed, alert.threshold), (1.0, 1.0), "one of the rules is enough");
+    assert_eq!(alert.explanation, "(a seen or b seen) and not c seen within 1 h by user ann");
+}

@@ -29,7 +29,11 @@ pub(super) struct Due {
 #[derive(Debug)]
 pub(super) enum What {
     /// Whether a match counts, by what came before.
-    Leaf(Arc<Record>),
+    Leaf {
+        record: Arc<Record>,
+        /// Whether it may: the time of day does not stand against it.
+        counts: bool,
+    },
     /// Whether a rule held at an event.
     Node(Slot, usize),
 }
@@ -64,8 +68,8 @@ impl Engine {
     pub(super) fn decide(&mut self, due: Due) {
         let plan = self.plan.clone();
         match due.what {
-            What::Leaf(record) => {
-                if self.is_new(&plan, due.rule, due.time, &record) {
+            What::Leaf { record, counts } => {
+                if self.is_new(&plan, due.rule, due.time, &record) && counts {
                     let routes = &plan.leaves[due.rule].routes;
                     self.bring(&plan, Source::Kept(&record), routes, (due.time, due.id), Some(&record));
                 }

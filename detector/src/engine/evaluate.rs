@@ -42,21 +42,23 @@ impl Engine {
         let mut routes = std::mem::take(&mut self.routes);
         routes.clear();
         let mut keeps: Vec<usize> = Vec::new();
-        let mut waiting: Vec<usize> = Vec::new();
+        let mut waiting: Vec<(usize, bool)> = Vec::new();
         for rule in found {
             let leaf = &plan.leaves[*rule];
             if leaf.routes.is_empty() {
                 continue;
             }
-            if let Some(gate) = &set.rules[*rule].time
-                && !decide::is_open(&self.settings, gate, activity.occurred_at, activity.user.as_deref())
-            {
-                // It neither counts nor is remembered: what is new at night is compared with nights.
+            let gate = set.rules[*rule].time.as_ref();
+            let open = gate.is_none_or(|gate| {
+                decide::is_open(&self.settings, gate, activity.occurred_at, activity.user.as_deref())
+            });
+            if !open && !leaf.waits {
                 continue;
             }
             keeps.extend(&leaf.keeps);
             if leaf.waits {
-                waiting.push(*rule);
+                // At a time that does not count, a match still is one: it is what later ones are compared with.
+                waiting.push((*rule, open));
             } else {
                 leaf.routes.iter().for_each(|route| route.join(&mut routes));
             }
@@ -66,10 +68,10 @@ impl Engine {
             keeps.dedup();
             Arc::new(Record::keep(&plan, &keeps, activity))
         });
-        for rule in waiting {
+        for (rule, counts) in waiting {
             // A rule that waits always keeps something: at the least its key.
             let record = record.clone().unwrap_or_else(|| Arc::new(Record::keep(&plan, &[], activity)));
-            self.wait(Due { time: place.0, id: place.1, rule, what: What::Leaf(record) });
+            self.wait(Due { time: place.0, id: place.1, rule, what: What::Leaf { record, counts } });
         }
         self.bring(&plan, Source::Event(activity), &routes, place, record.as_ref());
         self.routes = routes;

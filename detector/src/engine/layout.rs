@@ -147,7 +147,10 @@ impl Plan {
             threshold: match (lower, condition.first()) {
                 (Some((bound, _)), _) => bound,
                 (None, Some((_, bound))) => *bound,
-                (None, None) => Decimal::from(bits.len()),
+                (None, None) => Decimal::from(match &shape {
+                    Shape::Temporal(Some(presence)) => fewest(presence, bits.len()),
+                    _ => bits.len(),
+                }),
             },
             lowest: only_upper,
             reports: rule.reports,
@@ -268,6 +271,17 @@ fn lower_bound(condition: &[(Comparison, Decimal)], shape: &Shape) -> Option<(De
             Comparison::Less | Comparison::AtMost | Comparison::NotEqual => None,
         })
         .max()
+}
+
+/// With how few of its rules a text condition can be true. One that asks for more rules than people write is not
+/// searched: it needs one at least.
+fn fewest(presence: &Presence, rules: usize) -> usize {
+    if rules > 16 {
+        return 1;
+    }
+    let true_with = |present: &u32| presence.holds(&|rule| present >> rule & 1 == 1);
+    let least = (0..1_u32 << rules).filter(true_with).map(u32::count_ones).min();
+    least.and_then(|least| usize::try_from(least).ok()).unwrap_or(rules)
 }
 
 fn steps(lower: Option<(Decimal, bool)>, escalate: &[(Decimal, Severity)]) -> Vec<Step> {

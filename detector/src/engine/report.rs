@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::episode::Episode;
 use super::plan::{Node, Plan};
 use super::record::key_parts;
-use crate::rules::{Body, Field, GroupField, Kind, Rule, RuleSet};
+use crate::rules::{Body, Field, GroupField, Kind, Presence, Rule, RuleSet};
 
 /// The id under which an episode is reported: of the rule, its revision, the key, and the event that opened the
 /// episode when it was first seen.
@@ -105,7 +105,10 @@ fn explanation(set: &RuleSet, rule: &Rule, node: &Node, key: &[(String, String)]
             Kind::ValuePercentile(field, percent) => {
                 format!("percentile {percent} of {} is {observed} within {window}", name(field))
             }
-            Kind::Temporal(_) => format!("{} within {window}", titles(&correlation.refs, " + ")),
+            Kind::Temporal(Some(presence)) => {
+                format!("{} within {window}", condition(presence, &|at| titles(&correlation.refs[at..=at], ""), false))
+            }
+            Kind::Temporal(None) => format!("{} within {window}", titles(&correlation.refs, " + ")),
             Kind::TemporalOrdered => format!("{} within {window}", titles(&correlation.refs, ", then ")),
         },
     };
@@ -124,6 +127,21 @@ fn explanation(set: &RuleSet, rule: &Rule, node: &Node, key: &[(String, String)]
         format!(", usual: {}{peers}", of(baseline))
     });
     format!("{what}{by}{against}{usual}").replace('|', "¦").replace(['\r', '\n'], " ")
+}
+
+/// A text condition in the titles of its rules.
+fn condition(presence: &Presence, title: &impl Fn(usize) -> String, inner: bool) -> String {
+    let joined = |parts: &[Presence], word: &str| {
+        let parts: Vec<String> = parts.iter().map(|part| condition(part, title, true)).collect();
+        let text = parts.join(word);
+        if inner && parts.len() > 1 { format!("({text})") } else { text }
+    };
+    match presence {
+        Presence::Rule(at) => title(*at),
+        Presence::And(parts) => joined(parts, " and "),
+        Presence::Or(parts) => joined(parts, " or "),
+        Presence::Not(part) => format!("not {}", condition(part, title, true)),
+    }
 }
 
 /// The name of a field as the wire schema has it.

@@ -13,7 +13,7 @@ use rust_decimal::prelude::ToPrimitive;
 use super::plan::{Node, Shape};
 use super::record::mean;
 use super::ring::{Ring, Values};
-use crate::rules::{Condition, Presence};
+use crate::rules::Condition;
 
 /// A rule's window over a ring.
 #[derive(Debug)]
@@ -256,7 +256,13 @@ impl Window {
             },
             (LargeKind::Present(counts), Shape::Temporal(presence)) => {
                 let (value, holds) = counted(counts.iter().filter(|count| **count > 0).count());
-                (value, holds && presence.as_ref().is_none_or(|presence| true_of(presence, counts)))
+                (
+                    value,
+                    holds
+                        && presence.as_ref().is_none_or(|presence| {
+                            presence.holds(&|at| counts.get(at).is_some_and(|count| *count > 0))
+                        }),
+                )
             }
             (LargeKind::Ordered(counts, chains), _) => {
                 let all = counts.iter().all(|count| *count > 0);
@@ -359,15 +365,6 @@ fn extend(chains: &mut [i64], node: &Node, part: u64, time: i64) {
             let start = if at == 0 { time } else { chains[at - 1] };
             chains[at] = chains[at].max(start);
         }
-    }
-}
-
-fn true_of(presence: &Presence, counts: &[u32]) -> bool {
-    match presence {
-        Presence::Rule(at) => counts.get(*at).is_some_and(|count| *count > 0),
-        Presence::And(parts) => parts.iter().all(|part| true_of(part, counts)),
-        Presence::Or(parts) => parts.iter().any(|part| true_of(part, counts)),
-        Presence::Not(part) => !true_of(part, counts),
     }
 }
 

@@ -208,6 +208,19 @@ pub enum Presence {
     Not(Box<Presence>),
 }
 
+impl Presence {
+    /// Whether it is true where `present` says of each position whether its rule is in the window.
+    #[must_use]
+    pub fn holds(&self, present: &impl Fn(usize) -> bool) -> bool {
+        match self {
+            Self::Rule(at) => present(*at),
+            Self::And(parts) => parts.iter().all(|part| part.holds(present)),
+            Self::Or(parts) => parts.iter().any(|part| part.holds(present)),
+            Self::Not(part) => !part.holds(present),
+        }
+    }
+}
+
 /// Comparisons of a correlation's value, all of which have to hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Condition(pub Vec<(Comparison, Decimal)>);

@@ -278,15 +278,16 @@ fn a_clock_is_read_where_its_user_is() {
 }
 
 #[test]
-fn what_a_clock_lets_pass_is_what_later_events_are_compared_with() {
+fn what_a_clock_holds_back_is_still_what_later_events_are_compared_with() {
     let mut rules = [detection("a")];
     rules[0].reports = true;
     rules[0].time =
         Some(TimeGate { inside: false, calendar: "working_hours".to_owned(), zone: ZoneOf::Named(Tz::UTC) });
     let Body::Detection(body) = &mut rules[0].body else { panic!() };
     body.after_silence = Some(2 * HOUR);
-    // 21:30 is within working hours: no match that counts, and no noise before 22:30. 23:00 has 22:30 before it.
-    assert_eq!(times(&found(&rules, all(&[34_200, 37_800, 39_600]))), [(37_800, 37_800)]);
+    // Each member of `when` stands alone: 21:30 does not count, being within working hours, but it is a match, so 22:30
+    // has one before it, as 23:00 has. At 01:00:01 the last one lies more than two hours back.
+    assert_eq!(times(&found(&rules, all(&[34_200, 37_800, 39_600, 46_801]))), [(46_801, 46_801)]);
 }
 
 #[test]

@@ -29,14 +29,11 @@ pub(crate) fn in_time(world: &World<'_>, gate: &TimeGate, event: usize) -> bool 
     working == gate.inside
 }
 
-/// The events that a detection may look back on, with their distance: those that match its condition at a time that
-/// counts, strictly before this one's time.
+/// The detection's earlier events, with their distance: those strictly before this one's time.
 fn earlier<'a>(world: &'a World<'_>, rule: usize, event: usize) -> impl Iterator<Item = (usize, i64)> + 'a {
     let now = world.events[event].occurred_at;
-    let gate = world.rules[rule].time.as_ref();
     (0..world.events.len())
         .filter(move |other| world.matched[*other].contains(&rule) && world.events[*other].occurred_at < now)
-        .filter(move |other| gate.is_none_or(|gate| in_time(world, gate, *other)))
         .map(move |other| (other, now.since(world.events[other].occurred_at)))
 }
 

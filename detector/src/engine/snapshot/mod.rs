@@ -33,7 +33,7 @@ use super::record::{Interner, Record};
 use super::ring::Values;
 
 /// The form of what is written.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Figures of peers in one row.
 const FIGURES: usize = 4_096;
 
@@ -80,7 +80,7 @@ impl Engine {
         let slot = |group: usize, slot: usize| slots[group].get(slot).copied().filter(|slot| *slot != usize::MAX);
         for Reverse(Due { time, id, rule, what }) in &self.due {
             let what = match what {
-                What::Leaf(record) => WhatRow::Leaf(kept(record)),
+                What::Leaf { record, counts } => WhatRow::Leaf { record: kept(record), counts: *counts },
                 What::Node(of, node) => match slot(of.group, of.slot) {
                     Some(slot) => WhatRow::Node { group: of.group, slot, node: *node },
                     None => continue,

@@ -132,8 +132,16 @@ pub(super) struct NodeRow<'a> {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum WhatRow<'a> {
-    Leaf(#[serde(borrow)] RecordRow<'a>),
-    Node { group: usize, slot: usize, node: usize },
+    Leaf {
+        #[serde(borrow)]
+        record: RecordRow<'a>,
+        counts: bool,
+    },
+    Node {
+        group: usize,
+        slot: usize,
+        node: usize,
+    },
 }
 
 /// A decimal, exactly: with its scale, and with the sign of a zero.
