@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::episode::{Ended, Identity};
 use super::evaluate::Slot;
 use super::keys::KeyState;
+use super::ring::Events;
 use super::{Engine, report};
 
 impl Engine {
@@ -138,11 +139,12 @@ impl Engine {
     pub(super) fn settle_episodes(&mut self, slot: Slot, node: usize, watermark: i64) -> Vec<Ended> {
         let of = &self.plan.nodes[node];
         let level = self.set.rules[of.rule].level;
-        let Some(state) = self.keys[slot.group].get_mut(slot.slot) else { return Vec::new() };
+        let Some((state, kinds)) = self.keys[slot.group].both(slot.slot) else { return Vec::new() };
         let KeyState { ring, nodes, .. } = state;
+        let events = Events { ring, kinds, held: &self.held };
         let episodes = nodes.iter_mut().find(|state| state.node as usize == node);
         let episodes = episodes.and_then(|state| state.episodes.as_mut());
-        episodes.map_or_else(Vec::new, |episodes| episodes.settle(watermark, of, level, ring))
+        episodes.map_or_else(Vec::new, |episodes| episodes.settle(watermark, of, level, events))
     }
 }
 

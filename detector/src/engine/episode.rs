@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::plan::Node;
-use super::ring::Ring;
+use super::plan::{Node, Shape};
+use super::ring::{Events, Met};
 use super::snapshot::rows::{number, steps, told};
 
 /// At most so many contributing events are named; `event_count` stays exact.
@@ -140,9 +140,9 @@ impl Episodes {
     }
 
     /// Adds a crossing behind all others. With `apply` it takes effect at once; without, [`Self::remake`] follows.
-    pub(super) fn push(&mut self, crossing: Crossing, apply: bool, node: &Node, level: Severity, ring: &Ring) {
+    pub(super) fn push(&mut self, crossing: Crossing, apply: bool, node: &Node, level: Severity, events: Events<'_>) {
         if apply {
-            extend(&mut self.live, &crossing, node, level, ring);
+            extend(&mut self.live, &crossing, node, level, events);
         }
         self.tail.push_back(crossing);
         if apply && self.tail.len().is_multiple_of(STRIDE) {
@@ -158,7 +158,7 @@ impl Episodes {
     }
 
     /// Makes the live episodes anew from what is settled and the crossings since, and gives back what ended by that.
-    pub(super) fn remake(&mut self, node: &Node, level: Severity, ring: &Ring) -> Vec<Ended> {
+    pub(super) fn remake(&mut self, node: &Node, level: Severity, events: Events<'_>) -> Vec<Ended> {
         let (from, base) = match self.marks.back() {
             Some((after, live)) => (*after, live.clone()),
             None => (0, self.settled.clone()),
@@ -169,7 +169,7 @@ impl Episodes {
             live.changed = false;
         }
         for crossing in self.tail.iter().skip(from) {
-            extend(&mut self.live, crossing, node, level, ring);
+            extend(&mut self.live, crossing, node, level, events);
         }
         let mut ended = Vec::new();
         let mut old = old.into_iter().peekable();
@@ -230,13 +230,13 @@ impl Episodes {
     }
 
     /// Folds the crossings up to `watermark` and gives back the episodes that are over by then.
-    pub(super) fn settle(&mut self, watermark: i64, node: &Node, level: Severity, ring: &Ring) -> Vec<Ended> {
+    pub(super) fn settle(&mut self, watermark: i64, node: &Node, level: Severity, events: Events<'_>) -> Vec<Ended> {
         let mut over = 0;
         let mut folded = 0;
         while let Some(crossing) = self.tail.front().filter(|crossing| crossing.time <= watermark).cloned() {
             self.tail.pop_front();
             folded += 1;
-            extend(&mut self.settled, &crossing, node, level, ring);
+            extend(&mut self.settled, &crossing, node, level, events);
             while self.settled.len() > 1 {
                 self.settled.remove(0);
                 over += 1;
@@ -289,10 +289,10 @@ impl Episodes {
     }
 }
 
-fn extend(episodes: &mut Vec<Episode>, crossing: &Crossing, node: &Node, level: Severity, ring: &Ring) {
+fn extend(episodes: &mut Vec<Episode>, crossing: &Crossing, node: &Node, level: Severity, events: Events<'_>) {
     let extends = episodes.last().is_some_and(|last| crossing.time.saturating_sub(last.last) < node.episode);
     if !extends {
-        let (named, first_event, events) = evidence(crossing, node, ring);
+        let (named, first_event, count) = evidence(crossing, node, events);
         episodes.push(Episode {
             at: crossing.time,
             opener: crossing.id,
@@ -303,7 +303,7 @@ fn extend(episodes: &mut Vec<Episode>, crossing: &Crossing, node: &Node, level: 
             escalations: Vec::new(),
             named,
             baseline: crossing.baseline.clone(),
-            first_seen: crossing.seen.wrapping_sub(events).wrapping_add(1),
+            first_seen: crossing.seen.wrapping_sub(count).wrapping_add(1),
             last_seen: crossing.seen,
             steps: 0,
             identity: None,
@@ -334,18 +334,28 @@ fn extend(episodes: &mut Vec<Episode>, crossing: &Crossing, node: &Node, level: 
 }
 
 /// The events of a crossing's window: their ids (the latest, in order), the time of the first, and how many there are.
-fn evidence(crossing: &Crossing, node: &Node, ring: &Ring) -> (Vec<Uuid>, i64, u32) {
-    let Ok(at) = ring.find(crossing.time, crossing.id) else { return (vec![crossing.id], crossing.time, 1) };
+/// Where different values count, the last event of each is named: what came before it says the same once more.
+fn evidence(crossing: &Crossing, node: &Node, events: Events<'_>) -> (Vec<Uuid>, i64, u32) {
+    let Ok(at) = events.ring.find(crossing.time, crossing.id) else { return (vec![crossing.id], crossing.time, 1) };
     let floor = crossing.time.saturating_sub(node.window);
-    let window = ring.entries[..=at].iter().rev().take_while(|entry| entry.time > floor);
-    let (mut named, mut first, mut events) = (Vec::new(), crossing.time, 0);
-    for entry in window.filter(|entry| entry.mask & node.mask != 0) {
-        if named.len() < NAMED {
-            named.push(entry.id);
+    let (mut named, mut first, mut count) = (Vec::new(), crossing.time, 0);
+    let mut met = matches!(node.shape, Shape::Distinct).then(Met::default);
+    for at in events.back(node, at, floor) {
+        let value = events.value(at, node.bits[0]);
+        let new = met.as_mut().zip(value).is_none_or(|(met, value)| met.add(node.bits[0], value));
+        if named.len() < NAMED && new {
+            named.push(events.ring.id(at));
         }
-        first = entry.time;
-        events += 1;
+        first = events.ring.time(at);
+        count += 1;
     }
     named.reverse();
-    (named, first, events.max(1))
+    named.shrink_to_fit();
+    for (time, kind) in events.ring.past.iter().flat_map(|past| past.iter()) {
+        if time > floor && events.kinds.of(kind).mask & node.mask != 0 {
+            first = first.min(time);
+            count += 1;
+        }
+    }
+    (named, first, count.max(1))
 }

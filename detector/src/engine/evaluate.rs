@@ -1,6 +1,7 @@
 //! An event on its way: into the rings of its keys, through the rules of those rings, and where a rule held, on into
 //! the rings of the rules that are built on it.
 
+use std::cmp::Reverse;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -9,10 +10,10 @@ use domain::{Activity, Timestamp};
 use super::decide::{self, Due, What};
 use super::episode::Crossing;
 use super::keys::{KeyState, NodeState};
-use super::plan::{Plan, Route, bits};
+use super::plan::{Call, Plan, Route, bits};
 use super::record::{Record, Source};
-use super::ring::{Entry, Value};
-use super::window::Window;
+use super::ring::{Events, Held, Kinds, New, Ring, Value};
+use super::window::{Window, glance};
 use super::{Engine, Place};
 use crate::rules::{Body, Condition};
 
@@ -93,7 +94,7 @@ impl Engine {
             values.clear();
             for bit in bits(route.mask) {
                 let of = group.channels[usize::from(bit)].value.as_ref();
-                if let Some(value) = source.value(plan, of, &mut self.texts) {
+                if let Some(value) = source.value(plan, of, &mut self.held.texts) {
                     values.push((bit, value));
                 }
             }
@@ -116,41 +117,39 @@ impl Engine {
     ) {
         let slot = Slot { group, slot: self.slot(group, key) };
         self.make_room(plan, slot);
-        let Some(state) = self.keys[group].get_mut(slot.slot) else { return };
+        let of = &plan.groups[group];
+        let Some((state, kinds)) = self.keys[group].both(slot.slot) else { return };
+        let held = &mut self.held;
         let (at, fresh) = match state.ring.find(place.0, place.1) {
             Ok(at) => {
                 let mut fresh = 0;
                 for (bit, value) in values {
-                    if state.ring.entries[at].mask >> bit & 1 == 0 {
-                        join(state, plan, at, *bit, *value);
+                    if kinds.of(state.ring.kind(at)).mask >> bit & 1 == 0 {
+                        join(state, plan, group, (at, *bit, *value), kinds, held);
                         fresh |= 1 << bit;
                     } else if let Value::Text(text) = value {
-                        self.texts.release(*text);
+                        held.texts.release(*text);
                     }
                 }
-                let entry = &mut state.ring.entries[at];
-                if entry.record.is_none() {
-                    entry.record = record.cloned();
+                if let Some(record) = record {
+                    state.ring.keep(at, record, kinds, of, held);
                 }
                 (at, fresh)
             }
             Err(at) => {
                 let fresh = values.iter().fold(0, |mask, (bit, _)| mask | 1 << bit);
-                if at < state.ring.entries.len() {
+                if at < state.ring.len() {
+                    let events = Events { ring: &state.ring, kinds, held };
                     for node in &mut state.nodes {
                         let of = &plan.nodes[node.node as usize];
                         if of.mask & fresh == 0 {
                             node.window.shift(at);
                         } else {
-                            node.window.rewind(of, &state.ring, at);
+                            node.window.rewind(of, events, at);
                         }
                     }
                 }
-                let entry = Entry { time: place.0, id: place.1, mask: 0, record: record.cloned() };
-                state.ring.entries.insert(at, entry);
-                for (bit, value) in values {
-                    state.ring.set(at, *bit, *value);
-                }
+                state.ring.insert(at, New { time: place.0, id: place.1, values, record }, kinds, of, held);
                 (at, fresh)
             }
         };
@@ -162,15 +161,22 @@ impl Engine {
 
     /// Notes which rules have to look at an event that newly takes part in channels.
     fn call(&mut self, plan: &Plan, slot: Slot, place: Place, at: usize, fresh: u64, work: &mut Work) {
+        let Some(state) = self.keys[slot.group].get(slot.slot) else { return };
+        let ring = &state.ring;
+        // Behind an event that comes late there are others at which a rule may hold now.
+        let is_last = at + 1 == ring.len();
         for bit in bits(fresh) {
-            for node in plan.groups[slot.group].channels[usize::from(bit)].nodes.iter().copied() {
-                let of = &plan.nodes[node];
-                if of.waits {
-                    self.wait(Due { time: place.0, id: place.1, rule: of.rule, what: What::Node(slot, node) });
-                } else if let Some((_, from)) = work.iter_mut().find(|(other, _)| *other == node) {
+            for call in &plan.groups[slot.group].channels[usize::from(bit)].calls {
+                if call.waits {
+                    let what = What::Node(slot, call.node);
+                    let due = Due { time: place.0, id: place.1, rule: plan.nodes[call.node].rule, what };
+                    self.due.push(Reverse(due));
+                } else if is_last && cannot_hold(*call, ring, at) {
+                    // Nothing that it knows changes by that.
+                } else if let Some((_, from)) = work.iter_mut().find(|(other, _)| *other == call.node) {
                     *from = (*from).min(at);
                 } else {
-                    work.push((node, at));
+                    work.push((call.node, at));
                 }
             }
         }
@@ -180,7 +186,7 @@ impl Engine {
     pub(super) fn look_all(&mut self, plan: &Plan, slot: Slot, work: &mut Work) {
         while let Some(next) = (0..work.len()).min_by_key(|at| work[*at].0) {
             let (node, from) = work.swap_remove(next);
-            let to = self.keys[slot.group].get(slot.slot).map_or(0, |state| state.ring.entries.len());
+            let to = self.keys[slot.group].get(slot.slot).map_or(0, |state| state.ring.len());
             self.look(plan, slot, node, from..to, work);
         }
     }
@@ -198,58 +204,72 @@ impl Engine {
             // A detection's gate stood before its events.
             Body::Detection(_) => (&any, None, None),
         };
-        let Some(state) = self.keys[slot.group].get_mut(slot.slot) else { return };
-        let Some(first) = state.ring.entries.get(range.start).map(|entry| (entry.time, entry.id)) else { return };
-        let which = state.state(node).unwrap_or_else(|| {
-            let number = u32::try_from(node).unwrap_or(u32::MAX);
-            if state.nodes.len() == state.nodes.capacity() {
-                // Doubling would cost more memory than the few rules that are still to come.
-                state.nodes.reserve_exact(2);
-            }
-            state.nodes.push(NodeState { node: number, window: Window::new(of), episodes: None });
-            state.nodes.len() - 1
-        });
+        let call = of.call(node);
+        let Some((state, kinds)) = self.keys[slot.group].both(slot.slot) else { return };
+        if range.start >= state.ring.len() {
+            return;
+        }
+        let mut which = state.state(node);
         let KeyState { ring, nodes, .. } = state;
-        let NodeState { window, episodes, .. } = &mut nodes[which];
-        let taken_back = episodes.as_mut().is_some_and(|episodes| episodes.take_back(first.0, first.1));
+        let events = Events { ring, kinds, held: &self.held };
+        let first = (ring.time(range.start), ring.id(range.start));
+        let known = which.and_then(|which| nodes[which].episodes.as_mut());
+        let taken_back = known.is_some_and(|episodes| episodes.take_back(first.0, first.1));
         let mut crossed = Vec::new();
         let mut moved = taken_back;
         for at in range {
-            if ring.entries[at].mask & of.mask == 0 {
+            if events.mask(at) & of.mask == 0 || cannot_hold(call, ring, at) {
                 continue;
             }
-            let verdict = window.evaluate(of, condition, ring, at);
-            let (time, id) = (ring.entries[at].time, ring.entries[at].id);
+            let verdict = match which {
+                Some(which) => nodes[which].window.evaluate(of, condition, events, at),
+                None => match glance(of, condition, events, at) {
+                    Some(verdict) if !verdict.holds && baseline.is_none() => continue,
+                    _ => {
+                        if nodes.len() == nodes.capacity() {
+                            // Doubling would cost more memory than the few rules that are still to come.
+                            nodes.reserve_exact(1);
+                        }
+                        let number = u32::try_from(node).unwrap_or(u32::MAX);
+                        let mut window = Window::after(at, 0);
+                        let verdict = window.evaluate(of, condition, events, at);
+                        which = Some(nodes.len());
+                        nodes.push(NodeState { node: number, window, episodes: None });
+                        verdict
+                    }
+                },
+            };
+            let (time, id) = (ring.time(at), ring.id(at));
             let open = gate.is_none_or(|gate| {
-                let record = ring.entries[at].record.as_deref();
-                let user = record.zip(of.clock).and_then(|(record, user)| Source::Kept(record).text(plan, user));
+                let user =
+                    events.record(at).zip(of.clock).and_then(|(record, user)| Source::Kept(record).text(plan, user));
                 decide::is_open(&self.settings, gate, Timestamp::from_micros(time), user.as_deref())
             });
             let mut holds = verdict.holds && open;
             let mut compared = None;
             if let (Some(fields), Some(baseline)) = (of.baseline, baseline) {
-                let record = ring.entries[at].record.clone();
                 let learnt = self.baselines.entry(node).or_default();
-                compared = record.and_then(|record| {
-                    decide::usual(plan, learnt, baseline, fields, &record, time, verdict.value, holds)
+                compared = events.record(at).and_then(|record| {
+                    decide::usual(plan, learnt, baseline, fields, record, time, verdict.value, holds)
                 });
                 holds &= compared.is_some();
             }
             if !holds {
                 continue;
             }
-            if of.reports {
-                let crossing = Crossing { time, id, value: verdict.value, seen: verdict.seen, baseline: compared };
-                episodes.get_or_insert_default().push(crossing, !taken_back, of, rule.level, ring);
+            if let Some(state) = which.map(|which| &mut nodes[which]).filter(|_| of.reports) {
+                let seen = state.window.seen();
+                let crossing = Crossing { time, id, value: verdict.value, seen, baseline: compared };
+                state.episodes.get_or_insert_default().push(crossing, !taken_back, of, rule.level, events);
                 moved = true;
             }
-            if of.held != 0 && ring.entries[at].mask & of.held == 0 {
-                ring.entries[at].mask |= of.held;
+            if of.held != 0 && events.mask(at) & of.held == 0 {
                 crossed.push(at);
             }
         }
-        if let Some(episodes) = episodes.as_mut().filter(|_| moved) {
-            let ended = if taken_back { episodes.remake(of, rule.level, ring) } else { Vec::new() };
+        let episodes = which.and_then(|which| nodes[which].episodes.as_mut());
+        if let Some(episodes) = episodes.filter(|_| moved) {
+            let ended = if taken_back { episodes.remake(of, rule.level, events) } else { Vec::new() };
             if !std::mem::replace(&mut episodes.queued, true) {
                 self.changed.push((slot, node));
             }
@@ -260,6 +280,11 @@ impl Engine {
             }
             self.end(slot, node, ended);
         }
+        if let Some((state, kinds)) = self.keys[slot.group].both(slot.slot) {
+            for (at, bit) in crossed.iter().flat_map(|at| bits(of.held).map(move |bit| (*at, bit))) {
+                state.ring.join(at, bit, Value::None, kinds, &plan.groups[slot.group], &mut self.held);
+            }
+        }
         for at in crossed {
             self.hand_on(plan, slot, node, at, work);
         }
@@ -269,10 +294,10 @@ impl Engine {
     fn hand_on(&mut self, plan: &Plan, slot: Slot, node: usize, at: usize, work: &mut Work) {
         let of = &plan.nodes[node];
         for route in &of.routes {
-            let Some(state) = self.keys[slot.group].get_mut(slot.slot) else { return };
-            let entry = &state.ring.entries[at];
-            let place = (entry.time, entry.id);
-            let record = entry.record.clone();
+            let Some((state, kinds)) = self.keys[slot.group].both(slot.slot) else { return };
+            let place = (state.ring.time(at), state.ring.id(at));
+            let events = Events { ring: &state.ring, kinds, held: &self.held };
+            let (mask, record) = (events.mask(at), events.record(at).cloned());
             if !plan.stays(of, *route) {
                 // Where nothing is kept, the other ring asks for nothing: it has one key and counts events.
                 let record = record.unwrap_or_default();
@@ -280,14 +305,14 @@ impl Engine {
                 continue;
             }
             let mut fresh = 0;
-            for bit in bits(route.mask & !entry.mask) {
+            for bit in bits(route.mask & !mask) {
                 let value = match (&plan.groups[slot.group].channels[usize::from(bit)].value, &record) {
                     (None, _) => Some(Value::None),
-                    (value, Some(record)) => Source::Kept(record).value(plan, value.as_ref(), &mut self.texts),
+                    (value, Some(record)) => Source::Kept(record).value(plan, value.as_ref(), &mut self.held.texts),
                     (Some(_), None) => None,
                 };
                 if let Some(value) = value {
-                    join(state, plan, at, bit, value);
+                    join(state, plan, slot.group, (at, bit, value), kinds, &mut self.held);
                     fresh |= 1 << bit;
                 }
             }
@@ -304,13 +329,31 @@ impl Engine {
     }
 }
 
+/// Whether a few words about the ring say that a rule does not hold at an event: events that it needs are not there, or
+/// too few events of any kind lie in its window.
+fn cannot_hold(call: Call, ring: &Ring, at: usize) -> bool {
+    if ring.ever() & call.needs != call.needs {
+        return true;
+    }
+    let Some(before) = call.least.checked_sub(1).filter(|before| *before > 0) else { return false };
+    at < before || ring.time(at - before) <= ring.time(at).saturating_sub(call.window)
+}
+
 /// Lets an event that is in the ring take part in one more channel.
-fn join(state: &mut KeyState, plan: &Plan, at: usize, bit: u8, value: Value) {
+fn join(
+    state: &mut KeyState,
+    plan: &Plan,
+    group: usize,
+    (at, bit, value): (usize, u8, Value),
+    kinds: &mut Kinds,
+    held: &mut Held,
+) {
+    let events = Events { ring: &state.ring, kinds, held };
     for node in &mut state.nodes {
         let of = &plan.nodes[node.node as usize];
         if of.mask >> bit & 1 == 1 {
-            node.window.rewind(of, &state.ring, at);
+            node.window.rewind(of, events, at);
         }
     }
-    state.ring.set(at, bit, value);
+    state.ring.join(at, bit, value, kinds, &plan.groups[group], held);
 }

@@ -1,22 +1,24 @@
-//! [`Keys`]: the states of all keys of one group of rules.
+//! [`Keys`]: the states of all keys of one group.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::episode::Episodes;
-use super::ring::Ring;
+use super::ring::{Kinds, Ring};
 use super::window::Window;
 
-/// A ring is thinned out when it has grown to twice what was left the last time, but not below this.
-const SMALLEST: u32 = 16;
+/// States that are allocated together, so that a map that grows moves none of them.
+const CHUNK: usize = 256;
 
 /// What is known of one key.
 #[derive(Debug)]
 pub(super) struct KeyState {
-    pub(super) key: Arc<str>,
+    pub(super) key: Box<str>,
     pub(super) ring: Ring,
-    /// States of the rules that this key has taken part in, by number of the node.
+    /// States of the rules that have something to remember of this key: mostly none.
     pub(super) nodes: Vec<NodeState>,
+    /// The number of events at which the ring is thinned out next.
     pub(super) thin_at: u32,
 }
 
@@ -30,8 +32,8 @@ pub(super) struct NodeState {
 
 impl KeyState {
     /// A key of which nothing is known.
-    pub(super) fn new(key: Arc<str>) -> Self {
-        Self { key, ring: Ring::default(), nodes: Vec::new(), thin_at: SMALLEST }
+    pub(super) fn new(key: Box<str>) -> Self {
+        Self { key, ring: Ring::default(), nodes: Vec::new(), thin_at: room(0) }
     }
 
     /// The state of a node, where it has one.
@@ -41,14 +43,17 @@ impl KeyState {
 
     /// Whether anything could still come of it.
     pub(super) fn is_idle(&self) -> bool {
-        self.ring.entries.is_empty()
+        self.ring.is_empty()
             && self.nodes.iter().all(|state| state.episodes.as_ref().is_none_or(|episodes| episodes.is_empty()))
     }
 
-    /// Sets the size at which the ring is thinned out next, at the latest at `most`.
+    /// After thinning: sets the size at which that happens next, at the latest at `most`, and drops what rules need not
+    /// remember.
     pub(super) fn thinned(&mut self, most: usize) {
-        let next = (2 * self.ring.entries.len()).max(SMALLEST as usize).min(most);
-        self.thin_at = u32::try_from(next).unwrap_or(u32::MAX);
+        self.thin_at = room(self.ring.len()).min(u32::try_from(most).unwrap_or(u32::MAX));
+        self.ring.shrink(self.thin_at as usize);
+        self.nodes.retain(|state| state.episodes.is_some());
+        self.nodes.shrink_to_fit();
     }
 
     fn bytes(&self) -> usize {
@@ -57,87 +62,124 @@ impl KeyState {
             .iter()
             .map(|state| state.window.bytes() + state.episodes.as_ref().map_or(0, |episodes| episodes.bytes()))
             .sum();
-        self.ring.bytes() + self.nodes.capacity() * size_of::<NodeState>() + nodes + self.key.len() + 16
+        self.ring.bytes() + self.nodes.capacity() * size_of::<NodeState>() + nodes + self.key.len()
     }
+}
+
+/// The room for a ring of so many events: a quarter more, so that each event pays for looking at four.
+fn room(events: usize) -> u32 {
+    u32::try_from(events + events / 4 + 3).unwrap_or(u32::MAX)
 }
 
 /// The keys of one group.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
-    slots: HashMap<Arc<str>, u32>,
-    states: Vec<Option<Box<KeyState>>>,
+    pub(super) kinds: Kinds,
+    /// A part of the key's hash, and the slot.
+    slots: HashTable<(u32, u32)>,
+    /// Names of users and addresses are chosen by those who send events. They meet in this table only by luck, because
+    /// the seed is of this process and nothing tells it; and whoever had luck would make one look-up slower, since the
+    /// number of keys is bounded.
+    hashes: DefaultHashBuilder,
+    states: Vec<Vec<Option<KeyState>>>,
     free: Vec<u32>,
     /// Where the search for keys to forget goes on.
     hand: usize,
 }
 
+/// The part of a hash that stands beside a slot.
+fn part(hash: u64) -> u32 {
+    u32::try_from(hash >> 32).unwrap_or(u32::MAX)
+}
+
+/// The place in the table: made of the part, so that a table that grows need not look at the keys.
+fn place(part: u32) -> u64 {
+    // Fibonacci hashing (Knuth, TAOCP 6.4): the table uses high and low bits.
+    u64::from(part).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
 impl Keys {
     /// The slot of a key, made where there is none.
     pub(super) fn slot(&mut self, key: &str) -> usize {
-        if let Some(slot) = self.slots.get(key) {
-            return *slot as usize;
+        match self.known(key) {
+            Some(slot) => slot,
+            None => self.add(KeyState::new(key.into())),
         }
-        let key: Arc<str> = key.into();
-        let state = Some(Box::new(KeyState::new(key.clone())));
+    }
+
+    fn add(&mut self, state: KeyState) -> usize {
+        let part = part(self.hashes.hash_one(&*state.key));
         let slot = match self.free.pop() {
             Some(slot) => {
-                self.states[slot as usize] = state;
+                self.states[slot as usize / CHUNK][slot as usize % CHUNK] = Some(state);
                 slot
             }
-            None => {
-                self.states.push(state);
-                u32::try_from(self.states.len() - 1).unwrap_or(u32::MAX)
-            }
+            None => u32::try_from(self.push(Some(state))).unwrap_or(u32::MAX),
         };
-        self.slots.insert(key, slot);
+        self.slots.insert_unique(place(part), (part, slot), |(part, _)| place(*part));
         slot as usize
+    }
+
+    fn push(&mut self, state: Option<KeyState>) -> usize {
+        if self.states.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.states.push(Vec::with_capacity(CHUNK));
+        }
+        let before = (self.states.len() - 1) * CHUNK;
+        let Some(chunk) = self.states.last_mut() else { return before };
+        chunk.push(state);
+        before + chunk.len() - 1
     }
 
     /// Takes in a key that is not known yet, behind all others; its slot.
     pub(super) fn restore(&mut self, state: KeyState) -> Option<usize> {
-        let slot = u32::try_from(self.states.len()).ok()?;
-        if self.slots.contains_key(&state.key) {
-            return None;
-        }
-        self.slots.insert(state.key.clone(), slot);
-        self.states.push(Some(Box::new(state)));
-        Some(slot as usize)
+        self.known(&state.key).is_none().then(|| self.add(state))
     }
 
     /// All keys, with their slots.
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &KeyState)> {
-        self.states.iter().enumerate().filter_map(|(slot, state)| Some((slot, state.as_deref()?)))
+        self.states.iter().flatten().enumerate().filter_map(|(slot, state)| Some((slot, state.as_ref()?)))
     }
 
     /// The slot of a key that is known.
     pub(super) fn known(&self, key: &str) -> Option<usize> {
-        self.slots.get(key).map(|slot| *slot as usize)
+        let part = part(self.hashes.hash_one(key));
+        let same = |(other, slot): &(u32, u32)| {
+            *other == part && self.get(*slot as usize).is_some_and(|state| *state.key == *key)
+        };
+        self.slots.find(place(part), same).map(|(_, slot)| *slot as usize)
     }
 
     /// The state in a slot.
     pub(super) fn get(&self, slot: usize) -> Option<&KeyState> {
-        self.states.get(slot)?.as_deref()
+        self.states.get(slot / CHUNK)?.get(slot % CHUNK)?.as_ref()
     }
 
     /// The state in a slot, to change.
     pub(super) fn get_mut(&mut self, slot: usize) -> Option<&mut KeyState> {
-        self.states.get_mut(slot)?.as_deref_mut()
+        Some(self.both(slot)?.0)
+    }
+
+    /// The state in a slot, to change, and the kinds of the group's events.
+    pub(super) fn both(&mut self, slot: usize) -> Option<(&mut KeyState, &mut Kinds)> {
+        let state = self.states.get_mut(slot / CHUNK)?.get_mut(slot % CHUNK)?.as_mut()?;
+        Some((state, &mut self.kinds))
     }
 
     /// Forgets a key.
-    pub(super) fn remove(&mut self, slot: usize) -> Option<Box<KeyState>> {
-        let state = self.states.get_mut(slot)?.take()?;
-        self.slots.remove(&state.key);
+    pub(super) fn remove(&mut self, slot: usize) -> Option<KeyState> {
+        let state = self.states.get_mut(slot / CHUNK)?.get_mut(slot % CHUNK)?.take()?;
+        let part = part(self.hashes.hash_one(&*state.key));
+        if let Ok(entry) = self.slots.find_entry(place(part), |(_, of)| *of as usize == slot) {
+            entry.remove();
+        }
         self.free.push(u32::try_from(slot).unwrap_or(u32::MAX));
         Some(state)
     }
 
     /// The next slot in turn.
     pub(super) fn turn(&mut self) -> Option<usize> {
-        if self.states.is_empty() {
-            return None;
-        }
-        self.hand = (self.hand + 1) % self.states.len();
+        let slots = self.states.len().saturating_sub(1) * CHUNK + self.states.last()?.len();
+        self.hand = (self.hand + 1) % slots;
         Some(self.hand)
     }
 
@@ -145,13 +187,16 @@ impl Keys {
         self.slots.len()
     }
 
+    /// Events held, those of which only the time is left among them.
     pub(super) fn events(&self) -> usize {
-        self.states.iter().flatten().map(|state| state.ring.entries.len()).sum()
+        let past = |state: &KeyState| state.ring.past.as_ref().map_or(0, |past| past.len());
+        self.iter().map(|(_, state)| state.ring.len() + past(state)).sum()
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.slots.capacity() * (size_of::<(Arc<str>, u32)>() + 1)
-            + self.states.capacity() * size_of::<usize>()
-            + self.states.iter().flatten().map(|state| size_of::<KeyState>() + state.bytes()).sum::<usize>()
+        self.slots.allocation_size()
+            + self.states.len() * (CHUNK * size_of::<Option<KeyState>>() + size_of::<Vec<KeyState>>())
+            + self.free.capacity() * size_of::<u32>()
+            + self.iter().map(|(_, state)| state.bytes()).sum::<usize>()
     }
 }

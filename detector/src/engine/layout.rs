@@ -176,7 +176,9 @@ impl Plan {
                     _ => route.join(&mut self.leaves[*reference].routes),
                 }
             }
-            self.groups[group].channels[usize::from(*bit)].nodes.push(number);
+            let channel = &mut self.groups[group].channels[usize::from(*bit)];
+            channel.nodes.push(number);
+            channel.calls.push(node.call(number));
         }
         self.node_of[index] = Some(number);
         self.nodes.push(node);
@@ -198,7 +200,7 @@ impl Plan {
         let channels = &mut self.groups[group].channels;
         let same = |channel: &Channel| channel.sources == sources && channel.value.as_ref() == value;
         let at = channels.iter().position(same).unwrap_or_else(|| {
-            channels.push(Channel { sources, value: value.cloned(), window: 0, nodes: Vec::new() });
+            channels.push(Channel { sources, value: value.cloned(), ..Channel::default() });
             channels.len() - 1
         });
         channels[at].window = channels[at].window.max(window);
@@ -208,7 +210,7 @@ impl Plan {
     /// A bit that no event brings along.
     fn marker(&mut self, group: usize, window: i64) -> u8 {
         let channels = &mut self.groups[group].channels;
-        channels.push(Channel { sources: Vec::new(), value: None, window, nodes: Vec::new() });
+        channels.push(Channel { window, ..Channel::default() });
         u8::try_from(channels.len() - 1).unwrap_or(u8::MAX)
     }
 

@@ -4,8 +4,8 @@
 //! | file | what |
 //! |---|---|
 //! | `plan`, `layout` | a rule set laid out: rings that rules share, channels, routes between rules; which rules wait |
-//! | `ring` | the events of one key, in order |
-//! | `window` | what one rule sees of a ring: two ends that move in both directions, and an aggregate |
+//! | `ring`, `past` | the events of one key, in order; what is left of those whose values came again |
+//! | `window` | what one rule sees of a ring: looked through where it is short, else two ends and an aggregate |
 //! | `episode` | from the moments at which a rule holds to alerts that grow, merge and are taken back |
 //! | `history`, `baseline`, `calendar` | `when`: first seen, silence, what is usual, working hours |
 //! | `record` | keys and values, and what is kept of an event for later decisions |
@@ -34,6 +34,7 @@ mod evaluate;
 mod history;
 mod keys;
 mod layout;
+mod past;
 mod plan;
 mod record;
 mod report;
@@ -62,8 +63,7 @@ use evaluate::{Arrival, Slot};
 use history::{Firsts, Silences};
 use keys::Keys;
 use plan::{Plan, Route};
-use record::Interner;
-use ring::Value;
+use ring::{Held, Value};
 
 /// What the engine is told beside the rules.
 #[derive(Debug, Clone)]
@@ -132,7 +132,8 @@ pub struct Engine {
     /// Everything up to here, in microseconds, is final.
     settled: i64,
     keys: Vec<Keys>,
-    texts: Interner,
+    /// What rings have only the numbers of.
+    held: Held,
     firsts: HashMap<usize, Firsts>,
     silences: HashMap<usize, Silences>,
     /// By node.
@@ -154,6 +155,7 @@ pub struct Engine {
     routes: Vec<Route>,
     values: Vec<(u8, Value)>,
     work: Vec<(usize, usize)>,
+    kept: Vec<bool>,
 }
 
 impl Engine {
@@ -179,7 +181,7 @@ impl Engine {
             settings,
             observed: 0,
             settled: i64::MIN,
-            texts: Interner::default(),
+            held: Held::default(),
             baselines: HashMap::new(),
             due: BinaryHeap::new(),
             closings: BinaryHeap::new(),
@@ -193,6 +195,7 @@ impl Engine {
             routes: Vec::new(),
             values: Vec::new(),
             work: Vec::new(),
+            kept: Vec::new(),
         }
     }
 
@@ -242,7 +245,7 @@ impl Engine {
                 self.close(at, Slot { group, slot }, node);
             }
         }
-        let visits = std::mem::take(&mut self.observed) + 64;
+        let visits = std::mem::take(&mut self.observed);
         self.forget_some(visits);
         for (rule, firsts) in &mut self.firsts {
             if firsts.lost > 0 {
@@ -372,7 +375,7 @@ impl Engine {
     /// How much the engine holds; walks over everything.
     #[must_use]
     pub fn footprint(&self) -> Footprint {
-        let mut footprint = Footprint { bytes: self.texts.bytes(), ..Footprint::default() };
+        let mut footprint = Footprint { bytes: self.held.bytes(), ..Footprint::default() };
         for (group, keys) in self.plan.groups.iter().zip(&self.keys) {
             footprint.keys += keys.len();
             footprint.bytes += keys.bytes();

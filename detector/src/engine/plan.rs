@@ -90,7 +90,7 @@ impl KeyOf {
 }
 
 /// What takes part in rules: one bit of a ring's masks.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Channel {
     /// The rules whose matches or crossings take part, each with the way in which its key is read.
     pub(super) sources: Vec<(usize, usize)>,
@@ -100,6 +100,20 @@ pub(super) struct Channel {
     pub(super) window: i64,
     /// Nodes that look at it.
     pub(super) nodes: Vec<usize>,
+    /// The same with what says at a glance that one need not look.
+    pub(super) calls: Vec<Call>,
+}
+
+/// A rule that looks at a channel. An event at which it cannot hold by these few words, does not get to it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Call {
+    pub(super) node: usize,
+    pub(super) waits: bool,
+    /// Channels all of which have to have events.
+    pub(super) needs: u64,
+    /// So many events have to lie in its window; with one or none they always do.
+    pub(super) least: usize,
+    pub(super) window: i64,
 }
 
 /// A rule that is evaluated over a window: a correlation, or a detection that reports.
@@ -195,10 +209,35 @@ impl Plan {
         let channels = bits(route.mask).map(|bit| &self.groups[route.group].channels[usize::from(bit)]);
         channels.filter_map(|channel| channel.value.as_ref()).flat_map(ValueOf::fields).collect()
     }
+}
 
-    /// The longest window over any of the channels of a mask.
-    pub(super) fn reach(&self, group: usize, mask: u64) -> i64 {
-        bits(mask).map(|bit| self.groups[group].channels[usize::from(bit)].window).max().unwrap_or(0)
+impl Channel {
+    /// Whether its rules count different texts: of events with the same one they need the last.
+    pub(super) fn is_distinct(&self) -> bool {
+        self.has_texts()
+    }
+
+    /// Whether what an event brings into it is a text.
+    pub(super) fn has_texts(&self) -> bool {
+        matches!(self.value, Some(ValueOf::Texts(_)))
+    }
+}
+
+impl Node {
+    /// What says at a glance that it cannot hold at an event.
+    pub(super) fn call(&self, number: usize) -> Call {
+        let mut call = Call { node: number, waits: self.waits, needs: 0, least: 0, window: self.window };
+        if self.baseline.is_some() {
+            return call;
+        }
+        let least = self.at_least.and_then(|least| usize::try_from(least).ok()).unwrap_or(0);
+        match self.shape {
+            Shape::Count | Shape::Distinct => call.least = least,
+            Shape::Temporal(None) if least >= self.bits.len() => call.needs = self.mask,
+            Shape::Ordered => call.needs = self.mask,
+            Shape::Temporal(_) | Shape::Sum | Shape::Average | Shape::Percentile(_) => {}
+        }
+        call
     }
 }
 

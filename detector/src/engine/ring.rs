@@ -1,23 +1,26 @@
-//! [`Ring`]: the events of one key that may still matter, in their order, with the values that they bring along.
+//! [`Ring`]: the events of one key that may still matter, in their order, in as few bytes as they take.
+//!
+//! All of it is one allocation of words. An event takes two words for its time and kind, four for its id and one for
+//! each value that it brings along; every event of a ring has the same room, so that the one at a place is found at
+//! once. Its *kind* stands for the channels that it takes part in: few different ones occur, and a group numbers them
+//! ([`Kinds`]). Texts, numbers and records are numbers of tables that all rings share ([`Held`]).
 
 use std::sync::Arc;
 
+use hashbrown::{HashMap, HashSet};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
-use super::record::Record;
+use super::past::Past;
+use super::plan::{Group, Node, bits};
+use super::record::{Interner, Record};
 
-/// An event of a key. The order is (time, id).
-#[derive(Debug, Clone)]
-pub(super) struct Entry {
-    /// Microseconds.
-    pub(super) time: i64,
-    /// The channels that it takes part in.
-    pub(super) mask: u64,
-    /// What was kept of it.
-    pub(super) record: Option<Arc<Record>>,
-    pub(super) id: Uuid,
-}
+/// Words of an id.
+const ID: usize = 4;
+/// Bits of a kind beside a time, where both share two words.
+const KIND: u32 = 12;
+/// So far before its first event lies the time that a ring counts from, in microseconds: 35 years; 107 lie behind it.
+const BEFORE: i64 = 1 << 50;
 
 /// What an event brings into a channel.
 #[derive(Debug, Clone, Copy)]
@@ -28,110 +31,545 @@ pub(super) enum Value {
     Number(Decimal),
 }
 
-/// The values of one channel, one for each event that takes part in it, in order.
-#[derive(Debug)]
-pub(super) enum Values {
-    Texts(Vec<u32>),
-    Numbers(Vec<Decimal>),
+/// What events of a group have in common.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kind {
+    /// The channels that they take part in.
+    pub(super) mask: u64,
+    /// Those for which they have a value.
+    valued: u64,
+    /// Those in which a later event of the same value can take their place.
+    pub(super) distinct: u64,
+    /// Whether something was kept of them.
+    record: bool,
+    /// The longest window that can see them, in microseconds.
+    pub(super) reach: i64,
+    /// The same of channels that need each event for itself.
+    pub(super) lasting: i64,
 }
 
-/// Events and values of one key.
+/// The kinds of a group's events, by number.
 #[derive(Debug, Default)]
-pub(super) struct Ring {
-    pub(super) entries: Vec<Entry>,
-    pub(super) values: Vec<(u8, Values)>,
+pub(super) struct Kinds {
+    kinds: Vec<Kind>,
+    numbers: HashMap<(u64, bool), u32>,
 }
 
-impl Ring {
-    /// Where an event stands, or would.
-    pub(super) fn find(&self, time: i64, id: Uuid) -> Result<usize, usize> {
-        match self.entries.last() {
-            None => Err(0),
-            Some(last) if (last.time, last.id) < (time, id) => Err(self.entries.len()),
-            Some(_) => self.entries.binary_search_by(|entry| (entry.time, entry.id).cmp(&(time, id))),
+impl Kinds {
+    /// The number of a kind.
+    pub(super) fn number(&mut self, group: &Group, mask: u64, record: bool) -> u32 {
+        if let Some(number) = self.numbers.get(&(mask, record)) {
+            return *number;
+        }
+        let (mut valued, mut distinct, mut reach, mut lasting) = (0, 0, 0, i64::MIN);
+        for bit in bits(mask) {
+            let channel = &group.channels[usize::from(bit)];
+            reach = channel.window.max(reach);
+            valued |= u64::from(channel.value.is_some()) << bit;
+            if channel.is_distinct() {
+                distinct |= 1 << bit;
+            } else {
+                lasting = channel.window.max(lasting);
+            }
+        }
+        self.kinds.push(Kind { mask, valued, distinct, record, reach, lasting });
+        let number = u32::try_from(self.kinds.len() - 1).unwrap_or(u32::MAX);
+        self.numbers.insert((mask, record), number);
+        number
+    }
+
+    pub(super) fn of(&self, number: u32) -> &Kind {
+        &self.kinds[number as usize]
+    }
+}
+
+/// What rings have only the numbers of.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    pub(super) texts: Interner,
+    numbers: Table<Decimal>,
+    number_of: HashMap<Decimal, u32>,
+    records: Table<Arc<Record>>,
+}
+
+/// Things by number, each held as often as it was taken.
+#[derive(Debug)]
+struct Table<T> {
+    things: Vec<Option<(T, u32)>>,
+    free: Vec<u32>,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self { things: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<T> Table<T> {
+    fn add(&mut self, thing: T) -> u32 {
+        match self.free.pop() {
+            Some(number) => {
+                self.things[number as usize] = Some((thing, 1));
+                number
+            }
+            None => {
+                self.things.push(Some((thing, 1)));
+                u32::try_from(self.things.len() - 1).unwrap_or(u32::MAX)
+            }
         }
     }
 
-    /// The values of a channel.
-    pub(super) fn values(&self, bit: u8) -> Option<&Values> {
-        self.values.iter().find(|(of, _)| *of == bit).map(|(_, values)| values)
+    fn get(&self, number: u32) -> Option<&T> {
+        self.things.get(number as usize)?.as_ref().map(|(thing, _)| thing)
     }
 
-    /// Lets the event at `at` take part in a channel. It must not take part yet.
-    pub(super) fn set(&mut self, at: usize, bit: u8, value: Value) {
-        let after = self.entries[at + 1..].iter().filter(|entry| entry.mask >> bit & 1 == 1).count();
+    fn once_more(&mut self, number: u32) {
+        if let Some(Some((_, held))) = self.things.get_mut(number as usize) {
+            *held += 1;
+        }
+    }
+
+    /// Lets go of a thing once; the thing, where that was the last time.
+    fn release(&mut self, number: u32) -> Option<T> {
+        let place = self.things.get_mut(number as usize)?;
+        let (_, held) = place.as_mut()?;
+        *held -= 1;
+        if *held > 0 {
+            return None;
+        }
+        self.free.push(number);
+        place.take().map(|(thing, _)| thing)
+    }
+
+    fn bytes(&self) -> usize {
+        self.things.capacity() * size_of::<Option<(T, u32)>>() + self.free.capacity() * size_of::<u32>()
+    }
+}
+
+impl Held {
+    /// The number of a value, held once more; none where it is none.
+    fn take(&mut self, value: Value) -> Option<u32> {
         match value {
-            Value::None => {}
-            Value::Text(text) => {
-                if let Values::Texts(texts) = self.values_of(bit, || Values::Texts(Vec::new())) {
-                    texts.insert(texts.len() - after, text);
+            Value::None => None,
+            Value::Text(text) => Some(text),
+            Value::Number(number) => Some(match self.number_of.get(&number) {
+                Some(of) => {
+                    self.numbers.once_more(*of);
+                    *of
                 }
-            }
-            Value::Number(number) => {
-                if let Values::Numbers(numbers) = self.values_of(bit, || Values::Numbers(Vec::new())) {
-                    numbers.insert(numbers.len() - after, number);
+                None => {
+                    let of = self.numbers.add(number);
+                    self.number_of.insert(number, of);
+                    of
                 }
-            }
+            }),
         }
-        self.entries[at].mask |= 1 << bit;
     }
 
-    fn values_of(&mut self, bit: u8, make: impl FnOnce() -> Values) -> &mut Values {
-        let at = self.values.iter().position(|(of, _)| *of == bit).unwrap_or_else(|| {
-            self.values.push((bit, make()));
-            self.values.len() - 1
-        });
-        &mut self.values[at].1
-    }
-
-    /// Drops the events that `keep` does not want; texts that go are handed to `release`.
-    pub(super) fn retain(&mut self, mut keep: impl FnMut(&Entry) -> bool, mut release: impl FnMut(u32)) {
-        let kept: Vec<bool> = self.entries.iter().map(&mut keep).collect();
-        for (bit, values) in &mut self.values {
-            let mut kept =
-                self.entries.iter().zip(&kept).filter(|(entry, _)| entry.mask >> *bit & 1 == 1).map(|(_, k)| *k);
-            match values {
-                Values::Texts(texts) => texts.retain(|text| {
-                    let stays = kept.next().unwrap_or(true);
-                    if !stays {
-                        release(*text);
-                    }
-                    stays
-                }),
-                Values::Numbers(numbers) => numbers.retain(|_| kept.next().unwrap_or(true)),
-            }
-        }
-        let mut kept = kept.into_iter();
-        self.entries.retain(|_| kept.next().unwrap_or(true));
-        self.values.retain(|(_, values)| !values.is_empty());
-        if self.entries.capacity() > 4 * self.entries.len().max(4) {
-            self.entries.shrink_to(2 * self.entries.len());
+    fn release_number(&mut self, number: u32) {
+        if let Some(number) = self.numbers.release(number) {
+            self.number_of.remove(&number);
         }
     }
 
     /// Heap memory in bytes.
     pub(super) fn bytes(&self) -> usize {
-        let values: usize = self
-            .values
-            .iter()
-            .map(|(_, values)| match values {
-                Values::Texts(texts) => texts.capacity() * size_of::<u32>(),
-                Values::Numbers(numbers) => numbers.capacity() * size_of::<Decimal>(),
-            })
-            .sum();
-        let records: usize = self.entries.iter().filter_map(|entry| entry.record.as_ref()).map(|r| r.bytes()).sum();
-        self.entries.capacity() * size_of::<Entry>()
-            + self.values.capacity() * size_of::<(u8, Values)>()
-            + values
+        let records: usize = self.records.things.iter().flatten().map(|(record, _)| record.bytes()).sum();
+        self.texts.bytes()
+            + self.numbers.bytes()
+            + self.number_of.capacity() * (size_of::<(Decimal, u32)>() + 1)
+            + self.records.bytes()
             + records
     }
 }
 
-impl Values {
-    fn is_empty(&self) -> bool {
-        match self {
-            Self::Texts(texts) => texts.is_empty(),
-            Self::Numbers(numbers) => numbers.is_empty(),
+/// Events of one key.
+#[derive(Debug, Default)]
+pub(super) struct Ring {
+    words: Vec<u32>,
+    /// What the times of narrow events count from.
+    base: i64,
+    /// Of events that went because later ones have their values.
+    pub(super) past: Option<Box<Past>>,
+    /// Channels that some of the events take part in; more than these never, but more than are left possibly.
+    ever: u64,
+    len: u32,
+    /// Words of an event.
+    stride: u8,
+    /// Time and kind do not fit into two words, and have three.
+    wide: bool,
+}
+
+/// An event that is set into a ring.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct New<'a> {
+    pub(super) time: i64,
+    pub(super) id: Uuid,
+    /// Channels, rising, each with what the event brings into it.
+    pub(super) values: &'a [(u8, Value)],
+    pub(super) record: Option<&'a Arc<Record>>,
+}
+
+impl Ring {
+    pub(super) fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Channels that none of the events is without.
+    pub(super) fn ever(&self) -> u64 {
+        self.ever
+    }
+
+    fn event(&self, at: usize) -> &[u32] {
+        let stride = usize::from(self.stride);
+        &self.words[at * stride..(at + 1) * stride]
+    }
+
+    const fn head(&self) -> usize {
+        if self.wide { 3 } else { 2 }
+    }
+
+    /// The time of the event at `at`, in microseconds.
+    pub(super) fn time(&self, at: usize) -> i64 {
+        let words = self.event(at);
+        let whole = u64::from(words[1]) << 32 | u64::from(words[0]);
+        if self.wide { whole.cast_signed() } else { self.base.wrapping_add((whole >> KIND).cast_signed()) }
+    }
+
+    /// The number of its kind.
+    pub(super) fn kind(&self, at: usize) -> u32 {
+        let words = self.event(at);
+        if self.wide { words[2] } else { words[0] & ((1 << KIND) - 1) }
+    }
+
+    /// Its id.
+    pub(super) fn id(&self, at: usize) -> Uuid {
+        let words = &self.event(at)[self.head()..];
+        let id = words[..ID].iter().fold(0_u128, |id, word| id << 32 | u128::from(*word));
+        Uuid::from_u128(id)
+    }
+
+    fn extra(&self, at: usize) -> &[u32] {
+        &self.event(at)[self.head() + ID..]
+    }
+
+    /// Where an event stands, or would.
+    pub(super) fn find(&self, time: i64, id: Uuid) -> Result<usize, usize> {
+        let place = |at: usize| self.time(at).cmp(&time).then_with(|| self.id(at).cmp(&id));
+        let mut len = self.len();
+        if len == 0 || place(len - 1).is_lt() {
+            return Err(len);
         }
+        let mut from = 0;
+        while len > 0 {
+            let half = len / 2;
+            match place(from + half) {
+                std::cmp::Ordering::Less => {
+                    from += half + 1;
+                    len -= half + 1;
+                }
+                std::cmp::Ordering::Equal => return Ok(from + half),
+                std::cmp::Ordering::Greater => len = half,
+            }
+        }
+        Err(from)
+    }
+
+    /// Sets an event in at `at`, where [`Self::find`] says that it belongs.
+    pub(super) fn insert(&mut self, at: usize, new: New<'_>, kinds: &mut Kinds, group: &Group, held: &mut Held) {
+        let mut extra = [0_u32; 65];
+        let mut extras = 0;
+        let mut mask = 0;
+        for (bit, value) in new.values {
+            mask |= 1 << bit;
+            if let Some(number) = held.take(*value) {
+                extra[extras] = number;
+                extras += 1;
+            }
+        }
+        if let Some(record) = new.record {
+            extra[extras] = held.records.add(Arc::clone(record));
+            extras += 1;
+        }
+        let kind = kinds.number(group, mask, new.record.is_some());
+        self.fit(new.time, kind, extras);
+        self.put(at, new.time, new.id, kind, &extra[..extras]);
+        self.ever |= mask;
+    }
+
+    fn put(&mut self, at: usize, time: i64, id: Uuid, kind: u32, extra: &[u32]) {
+        let stride = usize::from(self.stride);
+        let end = self.words.len();
+        if end + stride > self.words.capacity() {
+            // Doubling would leave half of the memory of many small rings unused.
+            self.words.reserve_exact(stride * (2 + self.len() / 4));
+        }
+        self.words.resize(end + stride, 0);
+        self.words.copy_within(at * stride..end, (at + 1) * stride);
+        self.len += 1;
+        self.write_head(at, time, kind);
+        let head = self.head();
+        let event = &mut self.words[at * stride..(at + 1) * stride];
+        let id = id.as_u128();
+        for (word, shift) in event[head..head + ID].iter_mut().zip([96, 64, 32, 0]) {
+            #[expect(clippy::cast_possible_truncation, reason = "a part of an id")]
+            {
+                *word = (id >> shift) as u32;
+            }
+        }
+        event[head + ID..head + ID + extra.len()].copy_from_slice(extra);
+    }
+
+    fn write_head(&mut self, at: usize, time: i64, kind: u32) {
+        let whole = match self.wide {
+            true => time.cast_unsigned(),
+            false => time.wrapping_sub(self.base).cast_unsigned() << KIND | u64::from(kind),
+        };
+        let stride = usize::from(self.stride);
+        let event = &mut self.words[at * stride..(at + 1) * stride];
+        #[expect(clippy::cast_possible_truncation, reason = "the low half")]
+        {
+            event[0] = whole as u32;
+        }
+        event[1] = (whole >> 32) as u32;
+        if self.wide {
+            event[2] = kind;
+        }
+    }
+
+    /// Makes every event as wide as one of this time and kind with so many values has to be.
+    fn fit(&mut self, time: i64, kind: u32, extras: usize) {
+        if self.len == 0 {
+            (self.stride, self.wide, self.base) = (0, false, time.saturating_sub(BEFORE));
+        }
+        let narrow = kind >> KIND == 0
+            && time.checked_sub(self.base).is_some_and(|offset| offset.cast_unsigned() >> (64 - KIND) == 0);
+        let wide = self.wide || !narrow;
+        let head = if wide { 3 } else { 2 };
+        let before = usize::from(self.stride).saturating_sub(self.head() + ID);
+        let stride = head + ID + extras.max(before);
+        if wide == self.wide && stride == usize::from(self.stride) {
+            return;
+        }
+        let old = std::mem::take(self);
+        self.words = Vec::with_capacity(stride * (old.len() + 2));
+        (self.base, self.ever, self.wide) = (old.base, old.ever, wide);
+        self.stride = u8::try_from(stride).unwrap_or(u8::MAX);
+        for at in 0..old.len() {
+            let (time, id, kind) = (old.time(at), old.id(at), old.kind(at));
+            self.put(at, time, id, kind, old.extra(at));
+        }
+        self.past = old.past;
+    }
+
+    /// Lets the event at `at` take part in one more channel.
+    pub(super) fn join(&mut self, at: usize, bit: u8, value: Value, kinds: &mut Kinds, group: &Group, held: &mut Held) {
+        let kind = *kinds.of(self.kind(at));
+        let mut extra: Vec<u32> = self.extra(at)[..kind.extras()].to_vec();
+        if let Some(number) = held.take(value) {
+            extra.insert(kind.place(bit), number);
+        }
+        self.turn(at, kinds.number(group, kind.mask | 1 << bit, kind.record), &extra);
+        self.ever |= 1 << bit;
+    }
+
+    /// Keeps something of the event at `at`, of which nothing was kept yet.
+    pub(super) fn keep(&mut self, at: usize, record: &Arc<Record>, kinds: &mut Kinds, group: &Group, held: &mut Held) {
+        let kind = *kinds.of(self.kind(at));
+        if kind.record {
+            return;
+        }
+        let mut extra: Vec<u32> = self.extra(at)[..kind.extras()].to_vec();
+        extra.push(held.records.add(Arc::clone(record)));
+        self.turn(at, kinds.number(group, kind.mask, true), &extra);
+    }
+
+    /// Makes an event one of another kind.
+    fn turn(&mut self, at: usize, kind: u32, extra: &[u32]) {
+        let time = self.time(at);
+        self.fit(time, kind, extra.len());
+        self.write_head(at, time, kind);
+        let from = at * usize::from(self.stride) + self.head() + ID;
+        self.words[from..from + extra.len()].copy_from_slice(extra);
+    }
+
+    /// Lets go of what the event at `at` holds of the tables.
+    pub(super) fn release(&self, at: usize, kinds: &Kinds, group: &Group, held: &mut Held) {
+        let kind = kinds.of(self.kind(at));
+        let extra = self.extra(at);
+        for (bit, number) in bits(kind.valued).zip(extra) {
+            match group.channels[usize::from(bit)].has_texts() {
+                true => held.texts.release(*number),
+                false => held.release_number(*number),
+            }
+        }
+        if kind.record {
+            held.records.release(extra[kind.extras() - 1]);
+        }
+    }
+
+    /// Drops the events that are not `kept`; what they held has been released.
+    pub(super) fn retain(&mut self, kept: &[bool], kinds: &Kinds) {
+        let stride = usize::from(self.stride);
+        let mut to = 0;
+        self.ever = 0;
+        for at in 0..self.len() {
+            if kept.get(at).copied().unwrap_or(true) {
+                self.ever |= kinds.of(self.kind(at)).mask;
+                if to < at {
+                    self.words.copy_within(at * stride..(at + 1) * stride, to * stride);
+                }
+                to += 1;
+            }
+        }
+        self.words.truncate(to * stride);
+        self.len = u32::try_from(to).unwrap_or(u32::MAX);
+    }
+
+    /// Gives back memory beyond what `events` events take.
+    pub(super) fn shrink(&mut self, events: usize) {
+        self.words.shrink_to(events * usize::from(self.stride));
+    }
+
+    /// Heap memory in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.words.capacity() * size_of::<u32>() + self.past.as_ref().map_or(0, |past| past.bytes())
+    }
+}
+
+impl Kind {
+    /// Words behind the id.
+    fn extras(&self) -> usize {
+        self.valued.count_ones() as usize + usize::from(self.record)
+    }
+
+    /// The place of a channel's value among them.
+    fn place(&self, bit: u8) -> usize {
+        (self.valued & ((1 << bit) - 1)).count_ones() as usize
+    }
+}
+
+/// A ring with what its numbers stand for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Events<'a> {
+    pub(super) ring: &'a Ring,
+    pub(super) kinds: &'a Kinds,
+    pub(super) held: &'a Held,
+}
+
+impl<'a> Events<'a> {
+    /// The channels that the event at `at` takes part in.
+    pub(super) fn mask(self, at: usize) -> u64 {
+        self.kinds.of(self.ring.kind(at)).mask
+    }
+
+    /// What it brings into a channel, as its number.
+    pub(super) fn value(self, at: usize, bit: u8) -> Option<u32> {
+        let kind = self.kinds.of(self.ring.kind(at));
+        (kind.valued >> bit & 1 == 1).then(|| self.ring.extra(at)[kind.place(bit)])
+    }
+
+    /// The number that it brings into a channel of numbers.
+    pub(super) fn number(self, at: usize, bit: u8) -> Option<Decimal> {
+        self.held.numbers.get(self.value(at, bit)?).copied()
+    }
+
+    /// What was kept of it.
+    pub(super) fn record(self, at: usize) -> Option<&'a Arc<Record>> {
+        let kind = self.kinds.of(self.ring.kind(at));
+        if kind.record { self.held.records.get(self.ring.extra(at)[kind.extras() - 1]) } else { None }
+    }
+
+    /// The last events up to the one at `at` that a rule sees and that lie after `floor`, from the last to the first.
+    pub(super) fn back(self, node: &'a Node, at: usize, floor: i64) -> impl Iterator<Item = usize> + use<'a> {
+        let inside = move |at: &usize| self.ring.time(*at) > floor;
+        let seen = move |at: &usize| self.mask(*at) & node.mask != 0;
+        (0..=at).rev().take_while(inside).filter(seen)
+    }
+}
+
+/// Values that have been met: few mostly, so they are looked through.
+#[derive(Debug, Default)]
+pub(super) struct Met {
+    few: Vec<(u8, u32)>,
+    many: HashSet<(u8, u32)>,
+}
+
+impl Met {
+    /// More than so many are hashed.
+    const FEW: usize = 24;
+
+    /// Notes a value of a channel. Says whether it is the first of its kind.
+    pub(super) fn add(&mut self, bit: u8, value: u32) -> bool {
+        if self.few.contains(&(bit, value)) {
+            return false;
+        }
+        if self.few.len() < Self::FEW {
+            self.few.push((bit, value));
+            return true;
+        }
+        self.many.insert((bit, value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::{Channel, KeyOf, ValueOf};
+    use super::*;
+
+    fn group() -> Group {
+        let channel = |value| Channel { value, window: 10, ..Channel::default() };
+        let texts = || Some(ValueOf::Texts(vec![0]));
+        let channels = vec![channel(None), channel(texts()), channel(texts()), channel(Some(ValueOf::Number(1)))];
+        Group { key: KeyOf::Fields { names: Vec::new(), variants: vec![Vec::new()] }, channels }
+    }
+
+    /// Whatever comes, in whatever order, stands where it belongs with what it brought.
+    #[test]
+    fn events_keep_their_place_and_their_values_however_wide_they_become() {
+        let (group, mut kinds, mut held, mut ring) = (group(), Kinds::default(), Held::default(), Ring::default());
+        let year = 366 * domain::DAY;
+        let times = [5, 3, 9, 3, i64::MAX, -200 * year, 150 * year, 4, i64::MIN];
+        let record = Arc::new(Record::default());
+        let mut expected = Vec::new();
+        for (number, time) in times.into_iter().enumerate() {
+            let id = Uuid::from_u128((7_u128 << 100) + 50 - number as u128);
+            let text = held.texts.take(&format!("text {number}"));
+            let amount = Decimal::from(number);
+            let values = [(0, Value::None), (2, Value::Text(text)), (3, Value::Number(amount))];
+            let values = &values[..1 + number % 3];
+            if values.len() < 2 {
+                held.texts.release(text);
+            }
+            let record = (number % 4 == 1).then_some(&record);
+            let at = ring.find(time, id).expect_err("new");
+            ring.insert(at, New { time, id, values, record }, &mut kinds, &group, &mut held);
+            expected.push((time, id, number, values.len()));
+        }
+        expected.sort_unstable();
+        assert_eq!(ring.len(), times.len());
+        for (at, (time, id, number, values)) in expected.iter().enumerate() {
+            assert_eq!((ring.time(at), ring.id(at), ring.find(*time, *id)), (*time, *id, Ok(at)));
+            let events = Events { ring: &ring, kinds: &kinds, held: &held };
+            let text = events.value(at, 2).map(|text| held.texts.text(text).to_owned());
+            assert_eq!(text, (*values > 1).then(|| format!("text {number}")));
+            assert_eq!(events.number(at, 3), (*values > 2).then(|| Decimal::from(*number)));
+            assert_eq!(events.record(at).is_some(), number % 4 == 1);
+        }
+        let more = held.texts.take("more");
+        ring.join(1, 1, Value::Text(more), &mut kinds, &group, &mut held);
+        ring.keep(1, &record, &mut kinds, &group, &mut held);
+        let events = Events { ring: &ring, kinds: &kinds, held: &held };
+        assert_eq!((events.value(1, 1), events.record(1).is_some()), (Some(more), true));
+        for at in 0..ring.len() {
+            ring.release(at, &kinds, &group, &mut held);
+        }
+        ring.retain(&[false; 9], &kinds);
+        assert!(ring.is_empty() && held.number_of.is_empty(), "everything is given back");
+        assert!(held.records.things.iter().all(Option::is_none));
     }
 }

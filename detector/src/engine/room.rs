@@ -5,8 +5,8 @@ use domain::Timestamp;
 
 use super::evaluate::Slot;
 use super::keys::{KeyState, Keys};
-use super::plan::Plan;
-use super::ring::Entry;
+use super::plan::{Plan, bits};
+use super::ring::{Events, Met, Ring};
 use super::{Engine, Gap};
 
 impl Engine {
@@ -16,49 +16,57 @@ impl Engine {
             return slot;
         }
         if self.keys.iter().map(Keys::len).sum::<usize>() >= self.settings.keys {
-            self.evict(group);
+            let plan = self.plan.clone();
+            self.evict(&plan, group);
         }
         self.keys[group].slot(key)
     }
 
-    fn evict(&mut self, group: usize) {
+    fn evict(&mut self, plan: &Plan, group: usize) {
         for _ in 0..64 {
             let Some(slot) = self.keys[group].turn() else { return };
             let Some(state) = self.keys[group].get(slot) else { continue };
             if state.nodes.iter().any(|node| node.episodes.is_some()) {
                 continue;
             }
-            let Some(mut state) = self.keys[group].remove(slot) else { continue };
-            if let (Some(first), Some(last)) = (state.ring.entries.first(), state.ring.entries.last()) {
+            let Some(state) = self.keys[group].remove(slot) else { continue };
+            let ring = &state.ring;
+            if let Some(last) = ring.len().checked_sub(1) {
+                let past = ring.past.as_ref().and_then(|past| past.iter().next());
                 self.note_gap(Gap {
                     rules: Vec::new(),
                     key: None,
-                    from: Timestamp::from_micros(first.time),
-                    to: Timestamp::from_micros(last.time),
-                    lost: state.ring.entries.len() as u64,
+                    from: Timestamp::from_micros(past.map_or_else(|| ring.time(0), |(time, _)| time.min(ring.time(0)))),
+                    to: Timestamp::from_micros(ring.time(last)),
+                    lost: (ring.len() + ring.past.as_ref().map_or(0, |past| past.len())) as u64,
                     reason: "there were too many keys at once; some without an open alert were given up".to_owned(),
                 });
             }
-            let texts = &mut self.texts;
-            state.ring.retain(|_| false, |text| texts.release(text));
+            self.let_go(plan, group, &state.ring);
             return;
+        }
+    }
+
+    fn let_go(&mut self, plan: &Plan, group: usize, ring: &Ring) {
+        for at in 0..ring.len() {
+            ring.release(at, &self.keys[group].kinds, &plan.groups[group], &mut self.held);
         }
     }
 
     /// Thins out a ring that has grown, and gives up its oldest events where it is full.
     pub(super) fn make_room(&mut self, plan: &Plan, slot: Slot) {
         let Some(state) = self.keys[slot.group].get(slot.slot) else { return };
-        if state.ring.entries.len() < state.thin_at as usize {
+        if state.ring.len() < state.thin_at as usize {
             return;
         }
         self.thin(plan, slot, i64::MIN);
         let most = self.settings.events_per_key;
         let Some(state) = self.keys[slot.group].get(slot.slot) else { return };
-        if state.ring.entries.len() < most {
+        if state.ring.len() < most {
             return;
         }
-        let before = state.ring.entries.len();
-        let (from, to) = (state.ring.entries[0].time, state.ring.entries[most / 8].time);
+        let before = state.ring.len();
+        let (from, to) = (state.ring.time(0), state.ring.time(most / 8));
         let key = state.key.to_string();
         let nodes: Vec<usize> = state.nodes.iter().map(|node| node.node as usize).collect();
         for node in &nodes {
@@ -66,7 +74,7 @@ impl Engine {
             self.end(slot, *node, ended);
         }
         self.thin(plan, slot, to);
-        let left = self.keys[slot.group].get(slot.slot).map_or(0, |state| state.ring.entries.len());
+        let left = self.keys[slot.group].get(slot.slot).map_or(0, |state| state.ring.len());
         self.note_gap(Gap {
             rules: nodes.iter().map(|node| self.set.rules[plan.nodes[*node].rule].id.clone()).collect(),
             key: Some(key),
@@ -88,40 +96,81 @@ impl Engine {
             let ended = self.settle_episodes(slot, node, settled);
             self.end(slot, node, ended);
         }
-        let texts = &mut self.texts;
-        let Some(state) = self.keys[slot.group].get_mut(slot.slot) else { return };
-        let keep = |entry: &Entry| {
-            entry.time > given_up && entry.time > settled.saturating_sub(plan.reach(slot.group, entry.mask))
-        };
-        let kept: Vec<bool> = state.ring.entries.iter().map(keep).collect();
-        for node in &mut state.nodes {
-            let mask = plan.nodes[node.node as usize].mask;
-            let (mut before, mut with_value) = (0, 0);
-            for (entry, kept) in state.ring.entries.iter().zip(&kept).take(node.window.looked_at()) {
-                if *kept {
-                    before += 1;
-                    with_value += usize::from(entry.mask & mask != 0);
-                }
+        let of = &plan.groups[slot.group];
+        let Some((state, kinds)) = self.keys[slot.group].both(slot.slot) else { return };
+        let ring = &mut state.ring;
+        let kept = &mut self.kept;
+        kept.clear();
+        kept.resize(ring.len(), true);
+        // From the last to the first: of events up to the watermark that count by their values, the last of each value
+        // is enough, if no other rule sees the others.
+        let mut met = Met::default();
+        let mut went = Vec::new();
+        for at in (0..ring.len()).rev() {
+            let (time, number) = (ring.time(at), ring.kind(at));
+            if time > settled && time > given_up {
+                continue;
             }
-            node.window.thinned(before, with_value);
+            let kind = kinds.of(number);
+            kept[at] = time > given_up && time > settled.saturating_sub(kind.reach);
+            if !kept[at] || kind.lasting >= kind.reach {
+                continue;
+            }
+            let events = Events { ring, kinds, held: &self.held };
+            let mut needed = time > settled.saturating_sub(kind.lasting);
+            let seen = |bit: &u8| time > settled.saturating_sub(of.channels[usize::from(*bit)].window);
+            for bit in bits(kind.distinct).filter(seen) {
+                needed |= events.value(at, bit).is_some_and(|value| met.add(bit, value));
+            }
+            if !needed {
+                kept[at] = false;
+                went.push((time, number));
+            }
         }
-        state.ring.retain(keep, |text| texts.release(text));
-        state.thinned(self.settings.events_per_key);
+        for at in (0..ring.len()).filter(|at| !kept[*at]) {
+            ring.release(at, kinds, of, &mut self.held);
+        }
+        for node in &mut state.nodes {
+            node.window.thinned(kept.iter().take(node.window.looked_at()).filter(|kept| **kept).count());
+        }
+        ring.retain(kept, kinds);
+        remember(ring, went, |time, kind| time <= given_up || time <= settled.saturating_sub(kinds.of(kind).reach));
+        let most = self.settings.events_per_key;
+        let oldest = ring.past.as_ref().filter(|past| past.len() > most).and_then(|past| past.iter().next());
+        state.thinned(most);
+        if let (Some((from, _)), Some(past)) = (oldest, &mut state.ring.past) {
+            let lost = most / 8 + past.len() - most;
+            past.drop_first(lost);
+            let to = past.iter().next().map_or(from, |(time, _)| time);
+            let gap = Gap {
+                rules: Vec::new(),
+                key: Some(state.key.to_string()),
+                from: Timestamp::from_micros(from.min(to)),
+                to: Timestamp::from_micros(to.max(from)),
+                lost: lost as u64,
+                reason: format!(
+                    "more than {most} events of a key had values that came again; the oldest are not counted"
+                ),
+            };
+            self.note_gap(gap);
+        }
     }
 
     /// Visits some keys in turn and forgets those of which nothing can come any more.
     pub(super) fn forget_some(&mut self, visits: usize) {
         let plan = self.plan.clone();
+        let all = self.keys.iter().map(Keys::len).sum::<usize>().max(1);
         for group in 0..self.keys.len() {
-            for _ in 0..visits.min(self.keys[group].len()) {
+            // Each group has its share, and a few more so that what is small is soon done.
+            let share = visits.saturating_mul(self.keys[group].len()) / all + 64;
+            for _ in 0..share.min(self.keys[group].len()) {
                 let Some(slot) = self.keys[group].turn() else { break };
                 let Some(state) = self.keys[group].get(slot) else { continue };
                 // Thinning lets every window of the ring start over, so it has to pay: half of the ring goes at once.
-                let entries = &state.ring.entries;
-                if entries
-                    .get(entries.len() / 2)
-                    .is_some_and(|entry| entry.time <= self.settled.saturating_sub(plan.reach(group, entry.mask)))
-                {
+                let ring = &state.ring;
+                let reach = |at| self.keys[group].kinds.of(ring.kind(at)).reach;
+                let gone = |at: usize| ring.time(at) <= self.settled.saturating_sub(reach(at));
+                if !ring.is_empty() && gone(ring.len() / 2) {
                     self.thin(&plan, Slot { group, slot }, i64::MIN);
                 }
                 if self.keys[group].get(slot).is_some_and(KeyState::is_idle) {
@@ -129,5 +178,18 @@ impl Engine {
                 }
             }
         }
+    }
+}
+
+/// Notes events of which only their times are left, from the last to the first, and forgets those that are `gone`.
+fn remember(ring: &mut Ring, went: Vec<(i64, u32)>, gone: impl Fn(i64, u32) -> bool) {
+    if went.is_empty() && ring.past.is_none() {
+        return;
+    }
+    let past = ring.past.get_or_insert_default();
+    went.into_iter().rev().for_each(|(time, kind)| past.push(time, kind));
+    past.drop_while(gone);
+    if past.len() == 0 {
+        ring.past = None;
     }
 }

@@ -1,8 +1,9 @@
 //! [`Window`]: what one rule sees of one key's ring.
 //!
-//! The window is the slice `lo..hi` of the ring, and an aggregate of the events in it that take part. Both ends move
-//! in both directions, one event at a time, so an event that comes late is set in by rewinding to its place and going
-//! forward again. Moving on is amortised constant time.
+//! A window of a few events is looked through anew at each event ([`glance`]), and nothing is kept of it. One of many is
+//! the slice `lo..hi` of the ring, and an aggregate of the events in it that take part. Both ends move in both
+//! directions, one event at a time, so an event that comes late is set in by rewinding to its place and going forward
+//! again. Moving on is amortised constant time.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -12,8 +13,13 @@ use rust_decimal::prelude::ToPrimitive;
 
 use super::plan::{Node, Shape};
 use super::record::mean;
-use super::ring::{Ring, Values};
+use super::ring::Events;
 use crate::rules::Condition;
+
+/// A window of at most so many events is looked through.
+const FEW: usize = 32;
+/// As long as it has at most so many different values, or links.
+const DIFFERENT: usize = 16;
 
 /// A rule's window over a ring.
 #[derive(Debug)]
@@ -27,79 +33,144 @@ pub(super) struct Window {
 
 #[derive(Debug)]
 enum Aggregate {
+    /// Nothing is kept; `lo` is `hi`.
+    Idle,
     Count(u32),
-    Large(Box<Large>),
-}
-
-/// Aggregates that need room, with the positions of `lo` and `hi` among the channel's values.
-#[derive(Debug)]
-struct Large {
-    first: usize,
-    next: usize,
-    kind: LargeKind,
-}
-
-#[derive(Debug)]
-enum LargeKind {
-    Distinct(HashMap<u32, u32, BuildHasherDefault<NumberHasher>>),
+    Distinct(Box<Counts>),
     /// Sum and count.
-    Sum(Decimal, usize),
+    Sum(Box<(Decimal, usize)>),
     /// Sorted.
     Sorted(Vec<Decimal>),
     /// Events of each channel.
-    Present(Vec<u32>),
+    Present(Box<[u32]>),
     /// Events of each channel; and for each position in the order the latest start of a chain that reaches it, where
     /// it is known.
-    Ordered(Vec<u32>, Option<Vec<i64>>),
+    Ordered(Box<(Vec<u32>, Option<Vec<i64>>)>),
 }
+
+/// How often each value is there.
+type Counts = HashMap<u32, u32, BuildHasherDefault<NumberHasher>>;
 
 /// What a rule says of one event.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Verdict {
     pub(super) holds: bool,
     pub(super) value: Decimal,
-    /// Events that took part up to this one, this one included.
-    pub(super) seen: u32,
+}
+
+impl Aggregate {
+    fn empty(node: &Node) -> Self {
+        match &node.shape {
+            Shape::Count => Self::Count(0),
+            Shape::Distinct => Self::Distinct(Box::default()),
+            Shape::Sum | Shape::Average => Self::Sum(Box::default()),
+            Shape::Percentile(_) => Self::Sorted(Vec::new()),
+            Shape::Temporal(_) => Self::Present(vec![0; node.bits.len()].into()),
+            Shape::Ordered => Self::Ordered(Box::new((vec![0; node.bits.len()], None))),
+        }
+    }
+}
+
+/// What a rule says of the event at `at`, by looking through its window; none where that has too many events or values
+/// for that.
+pub(super) fn glance(node: &Node, condition: &Condition, events: Events<'_>, at: usize) -> Option<Verdict> {
+    let floor = events.ring.time(at).saturating_sub(node.window);
+    if at >= FEW && events.ring.time(at - FEW) > floor {
+        return None;
+    }
+    let window = events.back(node, at, floor);
+    Some(match &node.shape {
+        Shape::Count => counted(node, condition, window.count()),
+        Shape::Distinct => {
+            let (mut values, mut different) = ([0; DIFFERENT], 0);
+            for value in window.filter_map(|at| events.value(at, node.bits[0])) {
+                if !values[..different].contains(&value) {
+                    *values.get_mut(different)? = value;
+                    different += 1;
+                }
+            }
+            counted(node, condition, different)
+        }
+        Shape::Sum | Shape::Average => {
+            let numbers = window.filter_map(|at| events.number(at, node.bits[0]));
+            let (sum, count) = numbers.fold((Decimal::ZERO, 0), |(sum, n), number| (sum.saturating_add(number), n + 1));
+            summed(node, condition, sum, count)
+        }
+        Shape::Percentile(_) => return None,
+        Shape::Temporal(_) => {
+            let there = window.fold(0, |there, at| there | events.mask(at)) & node.mask;
+            present(node, condition, |at| node.bits.get(at).is_some_and(|bit| there >> bit & 1 == 1))
+        }
+        Shape::Ordered => {
+            let mut chains = [i64::MIN; DIFFERENT];
+            let chains = chains.get_mut(..node.bits.len())?;
+            let first = window.last().unwrap_or(at);
+            for at in first..=at {
+                extend(chains, node, events.mask(at) & node.mask, events.ring.time(at));
+            }
+            let holds = chains.last().is_some_and(|start| *start > floor);
+            Verdict { holds, value: Decimal::from(node.bits.len()) }
+        }
+    })
+}
+
+fn counted(node: &Node, condition: &Condition, count: usize) -> Verdict {
+    let value = Decimal::from(count);
+    let holds = match node.at_least {
+        Some(least) => i64::try_from(count).is_ok_and(|count| count >= least),
+        None => condition.holds(value),
+    };
+    Verdict { holds, value }
+}
+
+fn summed(node: &Node, condition: &Condition, sum: Decimal, count: usize) -> Verdict {
+    match node.shape {
+        _ if count == 0 => Verdict { holds: false, value: Decimal::ZERO },
+        Shape::Average => {
+            // Compared without the division, which could round.
+            let times = Decimal::from(count);
+            let scaled =
+                Condition(condition.0.iter().map(|(how, bound)| (*how, bound.saturating_mul(times))).collect());
+            Verdict { holds: scaled.holds(sum), value: mean(sum, count) }
+        }
+        _ => Verdict { holds: condition.holds(sum), value: sum },
+    }
+}
+
+fn present(node: &Node, condition: &Condition, there: impl Fn(usize) -> bool) -> Verdict {
+    let verdict = counted(node, condition, (0..node.bits.len()).filter(|at| there(*at)).count());
+    match &node.shape {
+        Shape::Temporal(Some(presence)) => Verdict { holds: verdict.holds && presence.holds(&there), ..verdict },
+        _ => verdict,
+    }
 }
 
 impl Window {
-    pub(super) fn new(node: &Node) -> Self {
-        let kind = match &node.shape {
-            Shape::Count => None,
-            Shape::Distinct => Some(LargeKind::Distinct(HashMap::default())),
-            Shape::Sum | Shape::Average => Some(LargeKind::Sum(Decimal::ZERO, 0)),
-            Shape::Percentile(_) => Some(LargeKind::Sorted(Vec::new())),
-            Shape::Temporal(_) => Some(LargeKind::Present(vec![0; node.bits.len()])),
-            Shape::Ordered => Some(LargeKind::Ordered(vec![0; node.bits.len()], None)),
-        };
-        let aggregate =
-            kind.map_or(Aggregate::Count(0), |kind| Aggregate::Large(Box::new(Large { first: 0, next: 0, kind })));
-        Self { lo: 0, hi: 0, seen: 0, aggregate }
+    /// The window of a rule that has looked at the first events of a ring, and keeps nothing of them.
+    pub(super) fn after(looked_at: usize, seen: u32) -> Self {
+        let hi = u32::try_from(looked_at).unwrap_or(u32::MAX);
+        Self { lo: hi, hi, seen, aggregate: Aggregate::Idle }
     }
 
     /// Takes back everything from `to` on, as if it had not been looked at yet.
-    pub(super) fn rewind(&mut self, node: &Node, ring: &Ring, to: usize) {
+    pub(super) fn rewind(&mut self, node: &Node, events: Events<'_>, to: usize) {
         while self.hi as usize > to {
             self.hi -= 1;
-            let part = ring.entries[self.hi as usize].mask & node.mask;
+            let at = self.hi as usize;
+            let part = events.mask(at) & node.mask;
             let inside = self.lo <= self.hi;
             if part != 0 {
                 self.seen = self.seen.wrapping_sub(1);
                 if inside {
-                    self.leave(node, ring, part, End::Last);
-                } else if let Aggregate::Large(large) = &mut self.aggregate {
-                    large.next = large.next.saturating_sub(1);
-                    large.first = large.next;
+                    self.leave(node, events, part, at);
                 }
             }
             if !inside {
                 self.lo = self.hi;
             }
         }
-        if let Aggregate::Large(large) = &mut self.aggregate
-            && let LargeKind::Ordered(_, chains) = &mut large.kind
-        {
-            *chains = None;
+        if let Aggregate::Ordered(ordered) = &mut self.aggregate {
+            ordered.1 = None;
         }
     }
 
@@ -110,210 +181,141 @@ impl Window {
     }
 
     /// Looks at the event at `at`; every event before it is seen or has been.
-    pub(super) fn evaluate(&mut self, node: &Node, condition: &Condition, ring: &Ring, at: usize) -> Verdict {
+    pub(super) fn evaluate(&mut self, node: &Node, condition: &Condition, events: Events<'_>, at: usize) -> Verdict {
         if self.hi as usize > at {
-            self.rewind(node, ring, at);
+            self.rewind(node, events, at);
         }
-        let time = ring.entries[at].time;
-        let floor = time.saturating_sub(node.window);
+        if matches!(self.aggregate, Aggregate::Idle) {
+            if let Some(verdict) = glance(node, condition, events, at) {
+                let passed = self.hi as usize..=at;
+                let seen = passed.filter(|at| events.mask(*at) & node.mask != 0).count();
+                self.seen = self.seen.wrapping_add(u32::try_from(seen).unwrap_or(u32::MAX));
+                self.hi = u32::try_from(at + 1).unwrap_or(u32::MAX);
+                self.lo = self.hi;
+                return verdict;
+            }
+            self.aggregate = Aggregate::empty(node);
+        }
+        let floor = events.ring.time(at).saturating_sub(node.window);
         while self.hi as usize <= at {
-            let entry = &ring.entries[self.hi as usize];
-            let part = entry.mask & node.mask;
+            let next = self.hi as usize;
+            let part = events.mask(next) & node.mask;
             if part != 0 {
                 self.seen = self.seen.wrapping_add(1);
-                self.enter(node, ring, part, End::Last, entry.time);
+                self.enter(node, events, part, next, End::Last);
             }
             self.hi += 1;
         }
-        while self.lo < self.hi && ring.entries[self.lo as usize].time <= floor {
-            let part = ring.entries[self.lo as usize].mask & node.mask;
+        while self.lo < self.hi && events.ring.time(self.lo as usize) <= floor {
+            let part = events.mask(self.lo as usize) & node.mask;
             if part != 0 {
-                self.leave(node, ring, part, End::First);
+                self.leave(node, events, part, self.lo as usize);
             }
             self.lo += 1;
         }
-        while self.lo > 0 && ring.entries[self.lo as usize - 1].time > floor {
+        while self.lo > 0 && events.ring.time(self.lo as usize - 1) > floor {
             self.lo -= 1;
-            let entry = &ring.entries[self.lo as usize];
-            let part = entry.mask & node.mask;
+            let part = events.mask(self.lo as usize) & node.mask;
             if part != 0 {
-                self.enter(node, ring, part, End::First, entry.time);
+                self.enter(node, events, part, self.lo as usize, End::First);
             }
         }
-        let (value, holds) = self.judge(node, condition, ring, floor);
-        Verdict { holds, value, seen: self.seen }
+        self.judge(node, condition, events, floor)
     }
 
-    fn enter(&mut self, node: &Node, ring: &Ring, part: u64, end: End, time: i64) {
-        let large = match &mut self.aggregate {
-            Aggregate::Count(count) => {
-                *count += 1;
-                return;
+    fn enter(&mut self, node: &Node, events: Events<'_>, part: u64, at: usize, end: End) {
+        let bit = node.bits[0];
+        match &mut self.aggregate {
+            Aggregate::Idle => {}
+            Aggregate::Count(count) => *count += 1,
+            Aggregate::Distinct(counts) => {
+                if let Some(value) = events.value(at, bit) {
+                    *counts.entry(value).or_insert(0) += 1;
+                }
             }
-            Aggregate::Large(large) => large,
-        };
-        let at = match end {
-            End::Last => {
-                large.next += 1;
-                large.next - 1
+            Aggregate::Sum(sum) => {
+                if let Some(number) = events.number(at, bit) {
+                    **sum = (sum.0.saturating_add(number), sum.1 + 1);
+                }
             }
-            End::First => {
-                large.first -= 1;
-                large.first
+            Aggregate::Sorted(sorted) => {
+                if let Some(number) = events.number(at, bit) {
+                    sorted.insert(sorted.partition_point(|other| *other < number), number);
+                }
             }
-        };
-        let values = ring.values(node.bits[0]);
-        match (&mut large.kind, values) {
-            (LargeKind::Distinct(counts), Some(Values::Texts(texts))) => *counts.entry(texts[at]).or_insert(0) += 1,
-            (LargeKind::Sum(sum, count), Some(Values::Numbers(numbers))) => {
-                *sum = sum.saturating_add(numbers[at]);
-                *count += 1;
-            }
-            (LargeKind::Sorted(sorted), Some(Values::Numbers(numbers))) => {
-                let place = sorted.partition_point(|number| *number < numbers[at]);
-                sorted.insert(place, numbers[at]);
-            }
-            (LargeKind::Present(counts), _) => count(counts, node, part, true),
-            (LargeKind::Ordered(counts, chains), _) => {
-                count(counts, node, part, true);
-                match (end, chains) {
-                    (End::Last, Some(chains)) => extend(chains, node, part, time),
+            Aggregate::Present(counts) => count(counts, node, part, true),
+            Aggregate::Ordered(ordered) => {
+                count(&mut ordered.0, node, part, true);
+                match (end, &mut ordered.1) {
+                    (End::Last, Some(chains)) => extend(chains, node, part, events.ring.time(at)),
                     (_, chains) => *chains = None,
                 }
             }
-            _ => {}
         }
     }
 
-    fn leave(&mut self, node: &Node, ring: &Ring, part: u64, end: End) {
-        let large = match &mut self.aggregate {
-            Aggregate::Count(count) => {
-                *count -= 1;
-                return;
-            }
-            Aggregate::Large(large) => large,
-        };
-        let at = match end {
-            End::Last => {
-                large.next -= 1;
-                large.next
-            }
-            End::First => {
-                large.first += 1;
-                large.first - 1
-            }
-        };
-        match (&mut large.kind, ring.values(node.bits[0])) {
-            (LargeKind::Distinct(counts), Some(Values::Texts(texts))) => {
-                if let Some(count) = counts.get_mut(&texts[at]) {
+    fn leave(&mut self, node: &Node, events: Events<'_>, part: u64, at: usize) {
+        let bit = node.bits[0];
+        match &mut self.aggregate {
+            Aggregate::Idle => {}
+            Aggregate::Count(count) => *count -= 1,
+            Aggregate::Distinct(counts) => {
+                let Some(value) = events.value(at, bit) else { return };
+                if let Some(count) = counts.get_mut(&value) {
                     *count -= 1;
                     if *count == 0 {
-                        counts.remove(&texts[at]);
+                        counts.remove(&value);
                     }
                 }
             }
-            (LargeKind::Sum(sum, count), Some(Values::Numbers(numbers))) => {
-                *sum = sum.saturating_sub(numbers[at]);
-                *count -= 1;
+            Aggregate::Sum(sum) => {
+                if let Some(number) = events.number(at, bit) {
+                    **sum = (sum.0.saturating_sub(number), sum.1 - 1);
+                }
             }
-            (LargeKind::Sorted(sorted), Some(Values::Numbers(numbers))) => {
-                let place = sorted.partition_point(|number| *number < numbers[at]);
+            Aggregate::Sorted(sorted) => {
+                let Some(number) = events.number(at, bit) else { return };
+                let place = sorted.partition_point(|other| *other < number);
                 if place < sorted.len() {
                     sorted.remove(place);
                 }
             }
-            (LargeKind::Present(counts) | LargeKind::Ordered(counts, _), _) => count(counts, node, part, false),
-            _ => {}
+            Aggregate::Present(counts) => count(counts, node, part, false),
+            Aggregate::Ordered(ordered) => count(&mut ordered.0, node, part, false),
         }
     }
 
-    fn judge(&mut self, node: &Node, condition: &Condition, ring: &Ring, floor: i64) -> (Decimal, bool) {
-        let counted = |count: usize| {
-            let holds = match node.at_least {
-                Some(least) => i64::try_from(count).is_ok_and(|count| count >= least),
-                None => condition.holds(Decimal::from(count)),
-            };
-            (Decimal::from(count), holds)
-        };
-        let large = match &mut self.aggregate {
-            Aggregate::Count(count) => return counted(*count as usize),
-            Aggregate::Large(large) => large,
-        };
-        match (&mut large.kind, &node.shape) {
-            (LargeKind::Distinct(counts), _) => counted(counts.len()),
-            (LargeKind::Sum(_, 0), _) => (Decimal::ZERO, false),
-            (LargeKind::Sum(sum, count), Shape::Average) => {
-                // Compared without the division, which could round.
-                let times = Decimal::from(*count);
-                let scaled =
-                    Condition(condition.0.iter().map(|(how, bound)| (*how, bound.saturating_mul(times))).collect());
-                (mean(*sum, *count), scaled.holds(*sum))
+    fn judge(&mut self, node: &Node, condition: &Condition, events: Events<'_>, floor: i64) -> Verdict {
+        match &mut self.aggregate {
+            Aggregate::Count(count) => counted(node, condition, *count as usize),
+            Aggregate::Distinct(counts) => counted(node, condition, counts.len()),
+            Aggregate::Sum(sum) => summed(node, condition, sum.0, sum.1),
+            Aggregate::Sorted(sorted) => {
+                let Shape::Percentile(percent) = node.shape else { return NOTHING };
+                percentile(sorted, percent).map_or(NOTHING, |value| Verdict { holds: condition.holds(value), value })
             }
-            (LargeKind::Sum(sum, _), _) => (*sum, condition.holds(*sum)),
-            (LargeKind::Sorted(sorted), Shape::Percentile(percent)) => match percentile(sorted, *percent) {
-                Some(value) => (value, condition.holds(value)),
-                None => (Decimal::ZERO, false),
-            },
-            (LargeKind::Present(counts), Shape::Temporal(presence)) => {
-                let (value, holds) = counted(counts.iter().filter(|count| **count > 0).count());
-                (
-                    value,
-                    holds
-                        && presence.as_ref().is_none_or(|presence| {
-                            presence.holds(&|at| counts.get(at).is_some_and(|count| *count > 0))
-                        }),
-                )
-            }
-            (LargeKind::Ordered(counts, chains), _) => {
-                let all = counts.iter().all(|count| *count > 0);
-                let holds = all && {
-                    let range = self.lo as usize..self.hi as usize;
+            Aggregate::Present(counts) => present(node, condition, |at| counts.get(at).is_some_and(|count| *count > 0)),
+            Aggregate::Ordered(ordered) => {
+                let (counts, chains) = &mut **ordered;
+                let holds = counts.iter().all(|count| *count > 0) && {
                     let chains = chains.get_or_insert_with(|| {
                         let mut chains = vec![i64::MIN; node.bits.len()];
-                        for entry in &ring.entries[range] {
-                            extend(&mut chains, node, entry.mask & node.mask, entry.time);
+                        for at in self.lo as usize..self.hi as usize {
+                            extend(&mut chains, node, events.mask(at) & node.mask, events.ring.time(at));
                         }
                         chains
                     });
                     chains.last().is_some_and(|start| *start > floor)
                 };
-                (Decimal::from(node.bits.len()), holds)
+                Verdict { holds, value: Decimal::from(node.bits.len()) }
             }
-            _ => (Decimal::ZERO, false),
+            Aggregate::Idle => NOTHING,
         }
     }
 
-    /// Starts over where the ring was thinned out: `kept` of the events before `hi` are left, `with_value` of them
-    /// with a value in this rule's channel.
-    pub(super) fn thinned(&mut self, kept: usize, with_value: usize) {
-        self.hi = u32::try_from(kept).unwrap_or(u32::MAX);
-        self.lo = self.hi;
-        match &mut self.aggregate {
-            Aggregate::Count(count) => *count = 0,
-            Aggregate::Large(large) => {
-                large.first = with_value;
-                large.next = with_value;
-                match &mut large.kind {
-                    LargeKind::Distinct(counts) => *counts = HashMap::default(),
-                    LargeKind::Sum(sum, count) => (*sum, *count) = (Decimal::ZERO, 0),
-                    LargeKind::Sorted(sorted) => sorted.clear(),
-                    LargeKind::Present(counts) => counts.fill(0),
-                    LargeKind::Ordered(counts, chains) => {
-                        counts.fill(0);
-                        *chains = None;
-                    }
-                }
-            }
-        }
-    }
-
-    /// A window that has looked at the first events of a ring, `with_value` of them with a value in this rule's channel,
-    /// and holds none of them: it goes back for those that it needs.
-    pub(super) fn resumed(node: &Node, looked_at: usize, with_value: usize, seen: u32) -> Self {
-        let mut window = Self::new(node);
-        window.thinned(looked_at, with_value);
-        window.seen = seen;
-        window
+    /// Starts over where the ring was thinned out: `kept` of the events before `hi` are left.
+    pub(super) fn thinned(&mut self, kept: usize) {
+        *self = Self::after(kept, self.seen);
     }
 
     /// How many events that take part have been looked at, since the beginning.
@@ -328,20 +330,22 @@ impl Window {
 
     /// Heap memory in bytes.
     pub(super) fn bytes(&self) -> usize {
-        let Aggregate::Large(large) = &self.aggregate else { return 0 };
-        size_of::<Large>()
-            + match &large.kind {
-                LargeKind::Distinct(counts) => counts.capacity() * (2 * size_of::<u32>() + 1),
-                LargeKind::Sum(..) => 0,
-                LargeKind::Sorted(sorted) => sorted.capacity() * size_of::<Decimal>(),
-                LargeKind::Present(counts) => counts.capacity() * size_of::<u32>(),
-                LargeKind::Ordered(counts, chains) => {
-                    counts.capacity() * size_of::<u32>()
-                        + chains.as_ref().map_or(0, |c| c.capacity() * size_of::<i64>())
-                }
+        match &self.aggregate {
+            Aggregate::Idle | Aggregate::Count(_) => 0,
+            Aggregate::Distinct(counts) => size_of::<Counts>() + counts.capacity() * (2 * size_of::<u32>() + 1),
+            Aggregate::Sum(sum) => size_of_val(&**sum),
+            Aggregate::Sorted(sorted) => sorted.capacity() * size_of::<Decimal>(),
+            Aggregate::Present(counts) => size_of_val(&**counts),
+            Aggregate::Ordered(ordered) => {
+                size_of_val(&**ordered)
+                    + ordered.0.capacity() * size_of::<u32>()
+                    + ordered.1.as_ref().map_or(0, |chains| chains.capacity() * size_of::<i64>())
             }
+        }
     }
 }
+
+const NOTHING: Verdict = Verdict { holds: false, value: Decimal::ZERO };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {

@@ -15,9 +15,9 @@ use crate::engine::baseline::Baselines;
 use crate::engine::decide::{Due, What};
 use crate::engine::evaluate::Slot;
 use crate::engine::keys::{KeyState, NodeState};
-use crate::engine::plan::{Plan, ValueOf};
+use crate::engine::plan::{Group, Plan, ValueOf, bits};
 use crate::engine::record::Record;
-use crate::engine::ring::{Entry, Values};
+use crate::engine::ring::{Held, New, Value};
 use crate::engine::window::Window;
 use crate::engine::{Engine, Gap, Settings};
 use crate::rules::RuleSet;
@@ -173,9 +173,10 @@ impl Loader {
         let plan = Arc::clone(&self.engine.plan);
         let Some(group) = plan.groups.get(row.group) else { return Err(Damaged("there is no such group")) };
         let mut state = KeyState::new(row.key.into());
-        state.ring.entries.reserve_exact(row.entries.len());
         let known =
             1_u64.checked_shl(u32::try_from(group.channels.len()).unwrap_or(u32::MAX)).map_or(u64::MAX, |n| n - 1);
+        let mut values = Brought::new(group, row.values)?;
+        let mut brought = Vec::new();
         let mut before: Option<(i64, Uuid)> = None;
         for entry in row.entries {
             let time = before.map_or(0, |(time, _)| time).wrapping_add(entry.since);
@@ -183,19 +184,27 @@ impl Loader {
                 return Err(Damaged("an event stands where it cannot"));
             }
             before = Some((time, entry.id));
+            brought.clear();
+            for bit in bits(entry.mask) {
+                brought.push((bit, values.next(bit, &mut self.engine.held)?));
+            }
             let record = entry.record.map(|row| self.record(entry.id, row));
-            state.ring.entries.push(Entry { time, mask: entry.mask, record, id: entry.id });
+            let new = New { time, id: entry.id, values: &brought, record: record.as_ref() };
+            let kinds = &mut self.engine.keys[row.group].kinds;
+            state.ring.insert(state.ring.len(), new, kinds, group, &mut self.engine.held);
         }
-        for (bit, values) in row.values {
-            let values = match values {
-                ValuesRow::Texts(texts) => {
-                    Values::Texts(texts.into_iter().map(|text| self.engine.texts.take(text)).collect())
-                }
-                ValuesRow::Numbers(numbers) => Values::Numbers(numbers.into_iter().map(|Number(n)| n).collect()),
-            };
-            state.ring.values.push((bit, values));
+        if !values.is_empty() {
+            return Err(NO_FIT);
         }
-        values_fit(&plan, row.group, &state)?;
+        let mut time = 0_i64;
+        for (since, mask) in row.past {
+            time = time.wrapping_add(since);
+            if mask & !known != 0 {
+                return Err(Damaged("an event stands where it cannot"));
+            }
+            let kind = self.engine.keys[row.group].kinds.number(group, mask, false);
+            state.ring.past.get_or_insert_default().push(time, kind);
+        }
         for node in row.nodes {
             let node = resumed(&plan, row.group, &state, node)?;
             state.nodes.push(node);
@@ -214,41 +223,71 @@ impl Loader {
 
 const NO_HISTORY: SnapshotError = Damaged("there is no such history");
 
-/// Whether each channel that wants values has one for each of its events, of its kind, and no other has any.
-fn values_fit(plan: &Plan, group: usize, state: &KeyState) -> Result<(), SnapshotError> {
-    let wrong = Err(Damaged("values and events do not fit"));
-    let mut channels = 0_u64;
-    for (bit, values) in &state.ring.values {
-        let wanted = plan.groups[group].channels.get(usize::from(*bit)).and_then(|channel| channel.value.as_ref());
-        let count = match (wanted, values) {
-            (Some(ValueOf::Texts(_)), Values::Texts(texts)) => texts.len(),
-            (Some(ValueOf::Number(_)), Values::Numbers(numbers)) => numbers.len(),
-            _ => return wrong,
-        };
-        let events = state.ring.entries.iter().filter(|entry| entry.mask >> bit & 1 == 1).count();
-        if count != events || channels >> bit & 1 == 1 {
-            return wrong;
+const NO_FIT: SnapshotError = Damaged("values and events do not fit");
+
+/// The values of a key's events, by channel.
+struct Brought<'a>(Vec<Option<Values<'a>>>);
+
+enum Values<'a> {
+    /// The channel wants none.
+    None,
+    Texts(std::vec::IntoIter<&'a str>),
+    Numbers(std::vec::IntoIter<Number>),
+}
+
+impl<'a> Brought<'a> {
+    /// Each channel once, with values of its kind.
+    fn new(group: &Group, rows: Vec<(u8, ValuesRow<'a>)>) -> Result<Self, SnapshotError> {
+        let mut all: Vec<_> =
+            group.channels.iter().map(|channel| channel.value.is_none().then_some(Values::None)).collect();
+        for (bit, row) in rows {
+            let wanted = group.channels.get(usize::from(bit)).and_then(|channel| channel.value.as_ref());
+            let values = match (wanted, row) {
+                (Some(ValueOf::Texts(_)), ValuesRow::Texts(texts)) => Values::Texts(texts.into_iter()),
+                (Some(ValueOf::Number(_)), ValuesRow::Numbers(numbers)) => Values::Numbers(numbers.into_iter()),
+                _ => return Err(NO_FIT),
+            };
+            match &mut all[usize::from(bit)] {
+                place @ None => *place = Some(values),
+                Some(_) => return Err(NO_FIT),
+            }
         }
-        channels |= 1 << bit;
+        Ok(Self(all))
     }
-    for (bit, channel) in plan.groups[group].channels.iter().enumerate() {
-        let missing = channel.value.is_some() && channels >> bit & 1 == 0;
-        if missing && state.ring.entries.iter().any(|entry| entry.mask >> bit & 1 == 1) {
-            return wrong;
+
+    /// What the next event brings into a channel.
+    fn next(&mut self, bit: u8, held: &mut Held) -> Result<Value, SnapshotError> {
+        match self.0.get_mut(usize::from(bit)) {
+            Some(Some(Values::None)) => Ok(Value::None),
+            Some(Some(Values::Texts(texts))) => {
+                texts.next().map(|text| Value::Text(held.texts.take(text))).ok_or(NO_FIT)
+            }
+            Some(Some(Values::Numbers(numbers))) => {
+                numbers.next().map(|Number(number)| Value::Number(number)).ok_or(NO_FIT)
+            }
+            _ => Err(NO_FIT),
         }
     }
-    Ok(())
+
+    /// Whether every value belongs to an event.
+    fn is_empty(&self) -> bool {
+        self.0.iter().flatten().all(|values| match values {
+            Values::None => true,
+            Values::Texts(texts) => texts.len() == 0,
+            Values::Numbers(numbers) => numbers.len() == 0,
+        })
+    }
 }
 
 /// What a rule knows of a key; its window starts over.
 fn resumed(plan: &Plan, group: usize, state: &KeyState, row: NodeRow<'_>) -> Result<NodeState, SnapshotError> {
-    let of = plan.nodes.get(row.node as usize).filter(|node| node.group == group);
-    let of = of.ok_or(Damaged("there is no such rule"))?;
-    if state.state(row.node as usize).is_some() || row.looked_at > state.ring.entries.len() {
+    if plan.nodes.get(row.node as usize).is_none_or(|node| node.group != group) {
+        return Err(Damaged("there is no such rule"));
+    }
+    if state.state(row.node as usize).is_some() || row.looked_at > state.ring.len() {
         return Err(Damaged("a rule has looked at what is not there"));
     }
-    let with_value = state.ring.entries[..row.looked_at].iter().filter(|entry| entry.mask & of.mask != 0).count();
-    let window = Window::resumed(of, row.looked_at, with_value, row.seen);
+    let window = Window::after(row.looked_at, row.seen);
     Ok(NodeState { node: row.node, window, episodes: row.episodes.map(|episodes| Box::new(episodes.into_owned())) })
 }
 
@@ -367,7 +406,7 @@ level: low
         let sum = form.iter().fold(0_u32, |sum, byte| sum.rotate_left(5) ^ u32::from(*byte));
         assert_eq!(
             (FORMAT, form.len(), sum),
-            (2, 4_596, 1_705_372_362),
+            (3, 3_460, 1_767_424_838),
             "if rows have another form, raise FORMAT, then change this"
         );
     }

@@ -29,11 +29,12 @@ use self::stream::Output;
 use super::Engine;
 use super::decide::{Due, What};
 use super::keys::KeyState;
-use super::record::{Interner, Record};
-use super::ring::Values;
+use super::plan::{Channel, ValueOf};
+use super::record::Record;
+use super::ring::{Events, Held, Kinds};
 
 /// The form of what is written.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// Figures of peers in one row.
 const FIGURES: usize = 4_096;
 
@@ -123,7 +124,8 @@ impl Engine {
             for (next, (slot, state)) in keys.iter().enumerate() {
                 becomes.resize(slot, usize::MAX);
                 becomes.push(next);
-                writer.put(&Row::Key(key_row(group, state, &self.texts)))?;
+                let channels = &self.plan.groups[group].channels;
+                writer.put(&Row::Key(key_row(group, channels, state, &keys.kinds, &self.held)))?;
             }
             slots.push(becomes);
         }
@@ -180,27 +182,48 @@ impl Writer<'_> {
     }
 }
 
-fn key_row<'a>(group: usize, state: &'a KeyState, texts: &'a Interner) -> KeyRow<'a> {
+fn key_row<'a>(
+    group: usize,
+    channels: &[Channel],
+    state: &'a KeyState,
+    kinds: &'a Kinds,
+    held: &'a Held,
+) -> KeyRow<'a> {
+    let events = Events { ring: &state.ring, kinds, held };
+    let all = 0..state.ring.len();
+    let since = |before: &mut i64, time: i64| time.wrapping_sub(std::mem::replace(before, time));
     let mut before = 0_i64;
-    let entries = state.ring.entries.iter().map(|entry| {
-        let since = entry.time.wrapping_sub(std::mem::replace(&mut before, entry.time));
-        EntryRow { since, mask: entry.mask, id: entry.id, record: entry.record.as_deref().map(kept) }
+    let entries = all.clone().map(|at| EntryRow {
+        since: since(&mut before, state.ring.time(at)),
+        mask: events.mask(at),
+        id: state.ring.id(at),
+        record: events.record(at).map(|record| kept(record)),
     });
     let entries = entries.collect();
-    let values = state.ring.values.iter().map(|(bit, values)| {
-        let values = match values {
-            Values::Texts(of) => ValuesRow::Texts(of.iter().map(|text| texts.text(*text)).collect()),
-            Values::Numbers(of) => ValuesRow::Numbers(of.iter().map(|number| Number(*number)).collect()),
+    let values = channels.iter().zip(0_u8..).filter_map(|(channel, bit)| {
+        let mut those = all.clone().filter(|at| events.mask(*at) >> bit & 1 == 1).peekable();
+        those.peek()?;
+        let values = match channel.value.as_ref()? {
+            ValueOf::Texts(_) => ValuesRow::Texts(
+                those.filter_map(|at| events.value(at, bit)).map(|text| held.texts.text(text)).collect(),
+            ),
+            ValueOf::Number(_) => {
+                ValuesRow::Numbers(those.filter_map(|at| events.number(at, bit)).map(Number).collect())
+            }
         };
-        (*bit, values)
+        Some((bit, values))
     });
-    let nodes = state.nodes.iter().map(|node| NodeRow {
+    // What a rule without an episode knows of a key can be made again.
+    let nodes = state.nodes.iter().filter(|node| node.episodes.is_some()).map(|node| NodeRow {
         node: node.node,
         looked_at: node.window.looked_at(),
         seen: node.window.seen(),
         episodes: node.episodes.as_deref().map(Cow::Borrowed),
     });
-    KeyRow { group, key: &state.key, values: values.collect(), nodes: nodes.collect(), entries }
+    let mut before = 0_i64;
+    let past = state.ring.past.iter().flat_map(|past| past.iter());
+    let past = past.map(|(time, kind)| (since(&mut before, time), kinds.of(kind).mask)).collect();
+    KeyRow { group, key: &state.key, values: values.collect(), nodes: nodes.collect(), entries, past }
 }
 
 fn kept(record: &Record) -> RecordRow<'_> {

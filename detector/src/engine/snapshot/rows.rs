@@ -99,6 +99,8 @@ pub(super) struct KeyRow<'a> {
     pub(super) entries: Vec<EntryRow<'a>>,
     pub(super) values: Vec<(u8, ValuesRow<'a>)>,
     pub(super) nodes: Vec<NodeRow<'a>>,
+    /// Events of which only this is left: microseconds since the one before (of the first, its time), and channels.
+    pub(super) past: Vec<(i64, u64)>,
 }
 
 /// An event of a key.
