@@ -6,6 +6,7 @@
 //!   [`auth`]: tokens, passwords, rights.
 //! - [`problem`], [`fault`], [`shell`]: the only places that know how an error looks.
 //! - [`extract`]: bodies, queries and paths, refused with the member's name. [`answer`], [`paging`], [`csv`]: what goes out.
+//! - [`follow`]: streams of server-sent events.
 //! - [`hooks`]: what only the detector can do, handed in by the program.
 //! - [`limit`], [`net`], [`cors`], [`serve`]: the edge.
 //!
@@ -22,6 +23,7 @@ mod cors;
 mod csv;
 mod extract;
 mod fault;
+mod follow;
 mod gate;
 mod hooks;
 mod idempotency;

@@ -49,7 +49,7 @@ pub(crate) async fn start(parts: Parts, listener: TcpListener, tasks: &mut Tasks
         worker::run(detector, stop).await.map_err(detector_failed)
     });
     tasks.spawn("the API", Stage::Front, |stop| async move {
-        api::serve(listener, api::router(state), stop)
+        api::serve(listener, dashboard::over(api::router(state)), stop)
             .await
             .map_err(|error| Failure::unavailable(format!("connections cannot be accepted: {error}")))
     });

@@ -45,4 +45,13 @@ impl Store {
         });
         Ok(rows.collect())
     }
+
+    /// How many there are.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn count_dead_letters(&self) -> Result<i64> {
+        let rows: Vec<(i64,)> = rows_in_db!(self, Query::new("SELECT COUNT(*) FROM dead_letters"));
+        Ok(rows.first().map_or(0, |(n,)| *n))
+    }
 }

@@ -19,6 +19,7 @@
 //! | `alerts`, `exceptions`, `gaps` | what the rules found, what people made of it, what was not seen |
 //! | `snapshots` | the state of the detection engine, for its restart |
 //! | `scores`, `analytics` | the risk of users, and what the analytics pages show |
+//! | `overview` | what the dashboard shows at a glance |
 //!
 //! To add a resource: its table in a new pair of migrations (`migrations/sqlite`, `migrations/mysql`, twins), its file
 //! here with its texts in `statements!`, which makes the test that prepares them, its calls in the conformance suite.
@@ -44,6 +45,7 @@ mod mysql;
 mod offsets;
 mod open;
 mod orders;
+mod overview;
 mod posted;
 mod query;
 mod retention;
@@ -86,6 +88,7 @@ pub use login_attempts::Attempts;
 pub use logs::{LogFilter, LogRow, StoredActivity, StoredRange};
 pub use offsets::{ApplyError, DETECTOR, INGEST};
 pub use orders::{OrderError, OrderRow};
+pub use overview::{RiskyUser, RuleStats};
 pub use posted::Appended;
 pub use query::Cursor;
 pub use schema::SchemaState;

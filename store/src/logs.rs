@@ -12,7 +12,7 @@ use crate::sql::chunks;
 use crate::{Result, Store};
 
 /// The columns of a [`LogRow`], in its order. Hidden flags are those of alerts that no longer hold or are suppressed.
-const SELECT: &str = "SELECT l.log_id, l.event_id, l.user_id, l.username, l.session_id, l.action, l.detail, l.page_url, \
+pub(crate) const SELECT: &str = "SELECT l.log_id, l.event_id, l.user_id, l.username, l.session_id, l.action, l.detail, l.page_url, \
     l.ip, l.user_agent, l.country, l.log_type, l.outcome, \
     EXISTS (SELECT 1 FROM flagged_activity f WHERE f.event_id = l.event_id AND f.hidden = 0), \
     l.occurred_at, l.received_at, l.resource, l.origin, l.late, l.request_id, l.records, l.reason FROM user_logs l";
@@ -155,7 +155,7 @@ impl Store {
         Ok(rows)
     }
 
-    async fn log_rows(&self, query: Query) -> Result<Vec<LogRow>> {
+    pub(crate) async fn log_rows(&self, query: Query) -> Result<Vec<LogRow>> {
         // Two and twenty columns: more than tuples have.
         in_db!(self.db(), db => {
             let rows = bound!(sqlx::query(sqlx::AssertSqlSafe(query.text)), query.args).fetch_all(db).await?;

@@ -47,7 +47,7 @@ fn finished(status: StatusCode, word: &str, mut members: Map<String, Value>) -> 
 
 /// The positions of the embedded readers of the journal. Where Kafka stands between, the hook knows better and
 /// overrides these.
-async fn lags(app: &AppState) -> Result<Map<String, Value>, store::Error> {
+pub(super) async fn lags(app: &AppState) -> Result<Map<String, Value>, store::Error> {
     let journal = app.store.journal_status().await?;
     let ingest = journal.last_seq - app.store.offset("ingest").await?;
     let detector = journal.last_seq - app.store.offset("detector").await?;

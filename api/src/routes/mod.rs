@@ -12,6 +12,7 @@ mod logs;
 mod orders;
 mod rules;
 mod schema;
+mod system;
 mod users;
 
 use axum::Router;
@@ -37,6 +38,7 @@ pub fn router(app: AppState) -> Router {
         .merge(alerts::routes())
         .merge(exceptions::routes())
         .merge(rules::routes())
+        .merge(system::routes())
         .merge(keys::routes())
         .merge(dead_letters::routes())
         .route_layer(from_fn_with_state(app.clone(), gate::pass));

@@ -6,22 +6,55 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use domain::{DAY, Timestamp};
+use serde_json::{Value, json};
 
 use super::both;
 use crate::answer;
 use crate::auth::rights::{Administer, Allowed, SeeAnalytics};
-use crate::extract::{Body, Fields, FromFields};
+use crate::extract::{Body, Fields, FromFields, Query};
 use crate::gate::Note;
 use crate::problem::{Outcome, Problem};
 use crate::state::AppState;
 
 pub(crate) fn routes() -> Router<AppState> {
     let router = both(Router::new(), "/api/rules", get(list));
+    let router = both(router, "/api/rules/stats", get(stats));
     both(router, "/api/rules/dry-run", post(dry_run))
 }
 
 async fn list(_: Allowed<SeeAnalytics>, State(app): State<AppState>) -> Response {
     answer::seen(&*app.hooks.rules)
+}
+
+struct Month(i64);
+
+impl FromFields for Month {
+    fn from_fields(fields: &Fields) -> Outcome<Self> {
+        Ok(Self(fields.integer_in("days", 1, 36_500)?.unwrap_or(30)))
+    }
+}
+
+/// How often each rule fired, and what was made of it. Rules that found nothing are not listed.
+async fn stats(
+    _: Allowed<SeeAnalytics>,
+    State(app): State<AppState>,
+    Query(Month(days)): Query<Month>,
+) -> Outcome<Response> {
+    let found = app.store.rule_stats(app.clock.now().plus(-days * DAY)).await?.into_iter();
+    let rows = found.map(|stats| {
+        json!({
+            "rule_id": stats.rule_id,
+            "alerts": stats.alerts,
+            "signals": stats.signals,
+            "open": stats.open,
+            "true_positives": stats.true_positives,
+            "false_positives": stats.false_positives,
+            "benign": stats.benign,
+            "suppressed": stats.suppressed,
+            "last_at": stats.last_at,
+        })
+    });
+    Ok(answer::seen(&rows.collect::<Vec<Value>>()))
 }
 
 struct Trial {

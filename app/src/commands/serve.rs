@@ -42,7 +42,7 @@ async fn bind(address: SocketAddr) -> Outcome<TcpListener> {
 fn welcome(server: &Server, address: SocketAddr) -> Outcome {
     let config = server.config();
     let folder = config.data_dir.canonicalize().unwrap_or_else(|_| config.data_dir.clone());
-    tracing::info!(%address, data = %folder.display(), "serving on http://{address}");
+    tracing::info!(%address, data = %folder.display(), "serving on http://{address}: the dashboard at /, the REST API at /api");
     let terminal = output::is_terminal();
     if server.made_password().is_some() && !terminal {
         tracing::warn!(
@@ -63,7 +63,7 @@ fn welcome(server: &Server, address: SocketAddr) -> Outcome {
 fn screen(config: &Config, address: SocketAddr, folder: &str, password: Option<&str>) -> String {
     let url = format!("http://{address}");
     let mut text = format!(
-        "Security Analytics {}\n\n  Address         {url}/api\n  Data directory  {folder}\n",
+        "Security Analytics {}\n\n  Dashboard       {url}/\n  REST API        {url}/api\n  Data directory  {folder}\n",
         env!("CARGO_PKG_VERSION")
     );
     if let Some(password) = password {
@@ -106,7 +106,13 @@ mod tests {
         let layers = Layers::collect(&Settings::default(), &Surroundings::default()).expect("readable");
         let config = Config::read(&layers).expect("valid");
         let shown = screen(&config, config.listen, "/srv/data", Some("the-password"));
-        for words in ["http://127.0.0.1:5000/api", "/srv/data", "the-password", "create-user ann --role supervisor"] {
+        for words in [
+            "http://127.0.0.1:5000/\n",
+            "http://127.0.0.1:5000/api",
+            "/srv/data",
+            "the-password",
+            "create-user ann --role supervisor",
+        ] {
             assert!(shown.contains(words), "{words}: {shown}");
         }
         assert!(shown.lines().count() <= 24 && shown.ends_with("Ctrl-C stops it.\n"), "{shown}");

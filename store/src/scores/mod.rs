@@ -6,7 +6,7 @@
 //! | `write` | score rows, detections and the user's present risk, after something has changed |
 //! | `read` | rows with findings and explanation; [`Store::user_risk`](crate::Store::user_risk) |
 
-mod history;
+pub(crate) mod history;
 mod read;
 mod write;
 

@@ -165,6 +165,11 @@ const TABLE: &[Row] = &[
     ("GET", "/api/users/{self}/risk", "", [200, 200, 403, 403]),
     ("GET", "/api/users/999999/risk", "", [404, 404, 403, 403]),
     ("GET", "/api/rules", "", [200, 200, 403, 403]),
+    ("GET", "/api/rules/stats", "", [200, 200, 403, 403]),
+    ("GET", "/api/analytics/top-users", "", [200, 200, 403, 403]),
+    ("GET", "/api/analytics/user-risk?user=erin", "", [200, 200, 403, 403]),
+    ("GET", "/api/analytics/user-risk?user=nobody", "", [404, 404, 403, 403]),
+    ("GET", "/api/system", "", [200, 200, 403, 403]),
     // run detection, triage
     ("POST", "/api/analytics/run-detection", "{}", [200, 200, 403, 403]),
     ("POST", "/api/analytics/run-rule-detection", "{}", [200, 200, 403, 403]),

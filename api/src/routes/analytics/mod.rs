@@ -2,6 +2,7 @@
 
 pub(crate) mod view;
 
+mod people;
 mod risk;
 mod run;
 
@@ -31,6 +32,8 @@ pub(crate) fn routes() -> Router<AppState> {
     let router = both(router, "/api/analytics/user-risk-profile/{user_id}", get(profile));
     let router = both(router, "/api/analytics/rule-based-detections", get(detections));
     let router = both(router, "/api/analytics/top-anomalies", get(top));
+    let router = both(router, "/api/analytics/top-users", get(people::top));
+    let router = both(router, "/api/analytics/user-risk", get(people::one));
     let router = both(router, "/api/analytics/run-rule-detection", post(run::rule_detection));
     let router = both(router, "/api/analytics/run-detection", post(run::detection));
     both(router, "/api/users/{user_id}/risk", get(risk::of_user))
@@ -41,7 +44,11 @@ struct Days(i64);
 
 impl Days {
     fn read(fields: &Fields, usual: i64) -> Outcome<Self> {
-        Ok(Self(fields.integer_in("days", 1, 36_500)?.unwrap_or(usual)))
+        Self::read_up_to(fields, usual, 36_500)
+    }
+
+    fn read_up_to(fields: &Fields, usual: i64, most: i64) -> Outcome<Self> {
+        Ok(Self(fields.integer_in("days", 1, most)?.unwrap_or(usual)))
     }
 
     fn since(&self, app: &AppState) -> Timestamp {

@@ -10,7 +10,7 @@ use store::{DetectionRow, Finding, FlagRow, ScoreRow, TopAnomaly};
 use uuid::Uuid;
 
 /// Two decimals.
-fn rounded(number: f64) -> f64 {
+pub(super) fn rounded(number: f64) -> f64 {
     (number * 100.0).round() / 100.0
 }
 
@@ -25,6 +25,13 @@ pub(crate) struct Share {
     rule_id: String,
     severity: Severity,
     techniques: Vec<String>,
+}
+
+impl Share {
+    /// Its points after the fall.
+    pub(super) fn weight(&self) -> f64 {
+        self.weight
+    }
 }
 
 impl From<Finding> for Share {

@@ -3,6 +3,7 @@
 mod lines;
 mod post;
 mod provenance;
+mod stream;
 mod tally;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ use crate::state::AppState;
 
 pub(crate) fn routes() -> Router<AppState> {
     let router = both(Router::new(), "/api/logs", get(list).post(post::post));
+    let router = both(router, "/api/logs/stream", get(stream::stream));
     let router = both(router, "/api/logs/sessions", get(sessions));
     both(router, "/api/logs/activity-summary", get(summary))
 }

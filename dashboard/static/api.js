@@ -1,0 +1,207 @@
+// Requests and streams. The token lives in this tab's session storage and travels in a header, never in an address.
+
+const KEPT = "sa.session";
+let session = read();
+const ended = new Set();
+
+function read() {
+  try {
+    return JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
+  } catch {
+    return null;
+  }
+}
+
+function keep(next) {
+  session = next;
+  try {
+    if (next) sessionStorage.setItem(KEPT, JSON.stringify(next));
+    else sessionStorage.removeItem(KEPT);
+  } catch {
+    // Without storage the session lasts as long as the page.
+  }
+}
+
+/** The user who is logged in, or null. */
+export function user() {
+  return session?.user ?? null;
+}
+
+/** Whether that user sees what others do. */
+export function watches() {
+  return ["Admin", "Supervisor"].includes(user()?.role_name);
+}
+
+export function isAdmin() {
+  return user()?.role_name === "Admin";
+}
+
+/** Calls `then(sentence)` when the session is over. */
+export function onEnd(then) {
+  ended.add(then);
+}
+
+function end(sentence) {
+  if (!session) return;
+  keep(null);
+  for (const then of ended) then(sentence);
+}
+
+/** A refusal or a failure, with the sentence to show. */
+export class Refusal extends Error {
+  constructor(status, sentence, body) {
+    super(sentence);
+    this.status = status;
+    this.body = body;
+  }
+}
+
+const UNREACHABLE = "The server cannot be reached. Check the connection; nothing was changed.";
+
+/** One request. Answers `{body, headers}`; throws a `Refusal`. */
+export async function call(method, path, { body, headers = {}, signal } = {}) {
+  const sent = { ...headers };
+  if (session) sent.Authorization = `Bearer ${session.token}`;
+  if (body !== undefined) sent["Content-Type"] = "application/json";
+  let response;
+  try {
+    const text = body === undefined ? undefined : JSON.stringify(body);
+    response = await fetch(path, { method, headers: sent, body: text, signal, cache: "no-store" });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refusal(0, UNREACHABLE);
+  }
+  let answer = null;
+  try {
+    answer = await response.json();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    if (response.ok) throw new Refusal(response.status, "The server's answer cannot be read.");
+  }
+  if (response.ok) return { body: answer, headers: response.headers };
+  const sentence = typeof answer?.error === "string" ? answer.error : `The server answered ${response.status}.`;
+  if (response.status === 401 && session) end(sentence);
+  throw new Refusal(response.status, sentence, answer);
+}
+
+/** What is at an address. */
+export async function get(path, signal) {
+  return (await call("GET", path, { signal })).body;
+}
+
+/** A path with a query; what is empty is left out. */
+export function at(path, query) {
+  const given = Object.entries(query).filter(([, value]) => value !== "" && value !== null && value !== undefined);
+  return given.length ? `${path}?${new URLSearchParams(given)}` : path;
+}
+
+export async function logIn(username, password) {
+  const { body } = await call("POST", "/api/auth/login", { body: { username, password } });
+  keep({ token: body.token, user: body.user });
+  return body.user;
+}
+
+export async function logOut() {
+  const asked = call("POST", "/api/auth/logout", { body: {} });
+  const over = () => end("You are logged out.");
+  await asked.then(over, over);
+}
+
+/** How long to wait before try number `n`, in ms: a little random, so that not all come back at once. */
+function pause(n) {
+  return Math.min(15_000, 700 * 2 ** n) * (0.8 + 0.4 * Math.random());
+}
+
+/**
+ * Follows a stream of server-sent events until `signal` ends. Comes back with the last event id; where a stream cannot
+ * be had, `poll` is called every few seconds instead. `onState` hears "live", "polling" or "offline".
+ */
+export async function follow(path, { onEvent, onState, poll, signal }) {
+  let last = null;
+  let failures = 0;
+  while (!signal.aborted && session) {
+    let reached = false;
+    try {
+      const headers = { Authorization: `Bearer ${session.token}`, Accept: "text/event-stream" };
+      if (last) headers["Last-Event-ID"] = last;
+      const response = await fetch(path, { headers, signal, cache: "no-store" });
+      if (response.status === 401) {
+        end("Your session has ended. Log in again.");
+        return;
+      }
+      reached = true;
+      if (!response.ok) throw new Error(`status ${response.status}`);
+      onState("live");
+      // What happened between the last event and now, where there is no id to go on from.
+      if (failures > 0 && !last) await poll();
+      for await (const event of events(response.body)) {
+        failures = 0;
+        if (event.id) last = event.id;
+        if (event.data) onEvent(event.name, JSON.parse(event.data));
+      }
+      if (signal.aborted) return;
+    } catch {
+      if (signal.aborted) return;
+    }
+    failures += 1;
+    if (reached || navigator.onLine) {
+      try {
+        await poll();
+        if (failures > 1) onState("polling");
+      } catch (error) {
+        if (signal.aborted || !session) return;
+        onState(error.status === 0 ? "offline" : "polling");
+      }
+    } else {
+      onState("offline");
+    }
+    await wait(pause(Math.min(failures, 5)), signal);
+  }
+}
+
+/** Waits; ends early when the connection comes back or the page is left. */
+function wait(ms, signal) {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      removeEventListener("online", done);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    addEventListener("online", done);
+    signal.addEventListener("abort", done);
+  });
+}
+
+/** The events in a body, as they come. */
+async function* events(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      rest += value;
+      const blocks = rest.split(/\r?\n\r?\n/);
+      rest = blocks.pop();
+      for (const block of blocks) yield parsed(block);
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
+function parsed(block) {
+  const event = { name: "message", id: null, data: "" };
+  for (const line of block.split(/\r?\n/)) {
+    const colon = line.indexOf(":");
+    if (colon < 1) continue;
+    const value = line.slice(colon + 1).replace(/^ /, "");
+    const name = line.slice(0, colon);
+    if (name === "event") event.name = value;
+    else if (name === "id") event.id = value;
+    else if (name === "data") event.data += event.data ? `\n${value}` : value;
+  }
+  return event;
+}

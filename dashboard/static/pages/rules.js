@@ -1,0 +1,136 @@
+// What is looked for, how often it was found, and a trial of something else on what has already happened.
+
+import { at, call, get, isAdmin } from "../api.js";
+import { field, h, put, select } from "../dom.js";
+import { DAY, count, duration, number, time, words } from "../format.js";
+import { empty, loading, notice, panel, table, technique, waiting } from "../parts.js";
+import { shortList } from "./alert.js";
+
+const EXAMPLE = `title: Order deleted
+id: 5f0c1f9e-3c55-4a5e-9d2c-9f5f3c1d0a01
+name: order_deleted
+logsource: {category: activity, product: security-analytics}
+detection:
+    selection: {action: Delete, resource|startswith: orders/}
+    condition: selection
+level: informational
+---
+title: Many orders deleted
+id: 5f0c1f9e-3c55-4a5e-9d2c-9f5f3c1d0a02
+correlation:
+    type: event_count
+    rules: [order_deleted]
+    group-by: [user]
+    timespan: 10m
+    condition: {gte: 5}
+level: medium
+`;
+
+export function show(place, { query, signal }) {
+  const list = h("div", {}, waiting(10));
+  const search = h("input", { type: "search", "data-search": true, spellcheck: "false" });
+  put(place,
+    h("h1", { tabindex: -1 }, "Rules"),
+    panel("What is looked for", { id: "rules-title", side: h("span", { class: "soft small" }, "Fired: the last 30 days") }, h("div", { class: "filters" }, field("Find by title or technique", search)), list),
+    isAdmin() ? trial(signal) : panel("Try a rule", { id: "trial-title" }, h("p", { class: "soft" }, "Trying rules on the stored activities is an Admin's right.")));
+
+  loading(list, signal, async () => {
+    const [rules, stats] = await Promise.all([get("/api/rules", signal), get(at("/api/rules/stats", { days: 30 }), signal)]);
+    const found = new Map(stats.map((row) => [row.rule_id, row]));
+    const order = ["critical", "high", "medium", "low", "informational"];
+    rules.sort((a, b) => order.indexOf(a.level) - order.indexOf(b.level) || a.title.localeCompare(b.title));
+    // The parts of correlations report nothing on their own.
+    const shown = rules.filter((rule) => rule.reports !== false);
+    const parts = rules.length - shown.length;
+    const chosen = query.get("rule");
+    const place = h("div", {});
+    const draw = () => {
+      const wanted = search.value.trim().toLowerCase();
+      const hits = shown.filter((rule) => [rule.title, rule.id, ...(rule.techniques ?? [])].some((text) => text.toLowerCase().includes(wanted)));
+      put(place, hits.length ? rows(hits, found, chosen) : empty("No rule is like that."));
+    };
+    search.addEventListener("input", draw);
+    draw();
+    queueMicrotask(() => place.querySelector("details[open]")?.scrollIntoView({ block: "center" }));
+    return [place, parts ? h("p", { class: "soft small" }, `And ${count(parts, "building block")} that other rules are made of.`) : null];
+  });
+}
+
+function rows(rules, found, chosen) {
+  return table("Active rules", [
+    ["Level", (rule) => level(rule.level), "narrow"],
+    ["Rule", (rule) => h("details", { open: rule.id === chosen }, h("summary", {}, rule.title), more(rule)), "grow"],
+    ["Technique", (rule) => h("span", { class: "tags" }, (rule.techniques ?? []).map(technique)), "mid"],
+    ["Fired", (rule) => fired(rule, found.get(rule.id)), "right narrow"],
+    ["Last", (rule) => time(found.get(rule.id)?.last_at, "ago"), "wide narrow"],
+  ], rules);
+}
+
+function level(of) {
+  return of === "informational" ? h("span", { class: "badge" }, "Signal") : h("span", { class: `badge sev-${of}` }, words(of));
+}
+
+function fired(rule, stats) {
+  if (!stats) return h("span", { class: "soft" }, "0");
+  const all = stats.alerts + stats.suppressed;
+  if (rule.level === "informational") return number(all);
+  return h("a", { href: `#/alerts?rule=${encodeURIComponent(rule.id)}`, "aria-label": `${count(all, "alert")} of ${rule.title}` }, number(all));
+}
+
+function more(rule) {
+  const key = (rule.key ?? []).map((name) => words(name).toLowerCase()).join(" and ");
+  return h("div", { class: "rule-more" },
+    rule.description ? h("p", {}, rule.description) : null,
+    h("p", { class: "soft small" }, [words(rule.kind), rule.window_s ? ` in ${duration(rule.window_s)}` : "", key ? ` for each ${key}` : "", ` · ${number(rule.risk)} points · `, h("code", {}, rule.name || rule.file)]),
+    rule.false_positives?.length ? h("div", {}, h("h3", {}, "It may be harmless when"), h("ul", { class: "reasons" }, rule.false_positives.map((text) => h("li", { class: "soft" }, text)))) : null,
+    rule.level === "informational" ? h("p", { class: "soft small" }, "A signal: it adds to a user's risk and is never in the queue.") : null);
+}
+
+/** A trial changes nothing: the engine runs over what is stored, and what it would have found is shown. */
+function trial(signal) {
+  const text = h("textarea", { class: "code", spellcheck: "false", autocapitalize: "none", wrap: "off" });
+  text.value = EXAMPLE;
+  const days = select([["1", "1 day"], ["7", "7 days"], ["30", "30 days"], ["90", "90 days"]], "7");
+  const run = h("button", { class: "primary", type: "submit" }, "Try it");
+  const result = h("div", { "aria-live": "polite" });
+  const form = h("form", { class: "stack", novalidate: true },
+    field("Sigma rules, as YAML", text, "Documents parted by ---. They may lean on the rules of this server by name. Esc leaves the field."),
+    h("div", { class: "filters" }, field("Over the last", days), run));
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    run.disabled = true;
+    put(run, "Trying…");
+    put(result, waiting(3));
+    const from = new Date(Date.now() - Number(days.value) * DAY).toISOString();
+    try {
+      const { body } = await call("POST", "/api/rules/dry-run", { body: { rules: text.value, from }, signal });
+      put(result, outcome(body, days.value));
+    } catch (error) {
+      if (signal.aborted) return;
+      const [sentence] = error.body?.errors?.map((one) => one.message ?? one.detail ?? "").filter(Boolean) ?? [];
+      put(result, notice("bad", h("p", {}, sentence || error.message)));
+    } finally {
+      run.disabled = false;
+      put(run, "Try it");
+    }
+  });
+  return panel("Try a rule on what has happened", { id: "trial-title" },
+    h("p", { class: "soft" }, "Nothing is stored and nobody is alerted. To use a rule, save it in a folder and start the server with ", h("code", {}, "--rules"), "."), form, result);
+}
+
+function outcome(body, days) {
+  const per = body.alerts_total / Number(days);
+  const rate = body.alerts_total ? `, ${number(per)} a day` : "";
+  return [
+    notice(body.alerts_total ? "calm" : "good", `${count(body.alerts_total, "alert")}${rate}, in ${count(body.events, "activity", "activities")}.`),
+    body.alerts.length ? trialList(body.alerts) : h("p", { class: "soft" }, "It would have found nothing. Lower the threshold or look further back to see where it begins to fire."),
+    body.alerts_total > body.alerts.length ? h("p", { class: "soft small" }, `The first ${body.alerts.length} are shown.`) : null,
+  ];
+}
+
+/** These alerts are not stored, so there is nothing to open. */
+function trialList(alerts) {
+  const list = shortList("What the rules would have found", alerts);
+  for (const link of list.querySelectorAll("a[href^='#/alerts/']")) link.replaceWith(h("span", { class: "row-title" }, link.textContent));
+  return list;
+}

@@ -1,0 +1,130 @@
+// What several pages share.
+
+import { h, put } from "./dom.js";
+import { number, time, words } from "./format.js";
+
+/** The severity as a coloured word; the colour never says it alone. */
+export function severity(of) {
+  const word = String(of ?? "");
+  return h("span", { class: `badge sev-${word.toLowerCase()}` }, word);
+}
+
+/** What was made of an alert so far. */
+export function standing(alert) {
+  if (alert.status === "closed") {
+    const verdict = alert.verdict ?? "closed";
+    return h("span", { class: `badge verdict-${verdict}` }, words(verdict));
+  }
+  if (alert.status === "acknowledged") return h("span", { class: "badge taken" }, "Acknowledged");
+  return h("span", { class: "badge open" }, "Open");
+}
+
+/** The outcome of an activity, where it is not a success. */
+export function outcome(of) {
+  if (!of || of === "success") return null;
+  return h("span", { class: `badge ${of === "denied" ? "sev-high" : "sev-medium"}` }, words(of));
+}
+
+export function alertLink(alert, text) {
+  return h("a", { href: `#/alerts/${encodeURIComponent(alert.alert_id)}` }, text ?? alert.rule);
+}
+
+export function userLink(name) {
+  if (!name) return h("span", { class: "soft" }, "–");
+  return h("a", { href: `#/users/${encodeURIComponent(name)}`, class: "who" }, name);
+}
+
+/** Whom or what an alert is about. */
+export function subject(alert) {
+  if (alert.user) return userLink(alert.user);
+  const key = Object.entries(alert.key ?? {})[0];
+  return h("span", { class: "who" }, alert.ip ?? alert.session ?? (key ? key[1] : "–"));
+}
+
+/** A technique of MITRE ATT&CK, linked to its page there. */
+export function technique(id) {
+  const known = /^T\d{4}(\.\d{3})?$/.test(id);
+  if (!known) return h("span", { class: "tag" }, id);
+  const href = `https://attack.mitre.org/techniques/${id.replace(".", "/")}/`;
+  const label = `${id} at MITRE ATT&CK, another site`;
+  return h("a", { class: "tag", href, rel: "noopener noreferrer", target: "_blank", "aria-label": label }, id);
+}
+
+/** A risk of 0–100 as a number and a bar. */
+export function risk(score, level) {
+  const value = Math.max(0, Math.min(100, Number(score) || 0));
+  const bar = h("meter", { min: 0, max: 100, value, class: `risk ${riskClass(value)}`, "aria-label": `Risk ${number(value)} of 100` });
+  return h("span", { class: "risk-line" }, h("strong", { class: "figure", title: level }, Math.round(value)), bar);
+}
+
+export function riskClass(score) {
+  return score >= 90 ? "critical" : score >= 70 ? "high" : score >= 40 ? "medium" : score >= 20 ? "low" : "calm";
+}
+
+/** A table with a caption for screen readers. Columns: `[head, cell(row), class]`. */
+export function table(caption, columns, rows, { rowClass, id } = {}) {
+  const head = columns.map(([name, , of]) => h("th", { scope: "col", class: of }, name));
+  const line = (row) => h("tr", { class: rowClass?.(row) }, columns.map(([, cell, of]) => h("td", { class: of }, cell(row))));
+  const body = h("tbody", { id }, rows.map(line));
+  const whole = h("table", {}, h("caption", { class: "hidden" }, caption), h("thead", {}, h("tr", {}, head)), body);
+  const frame = h("div", { class: "table" }, whole);
+  frame.line = line;
+  frame.body = body;
+  return frame;
+}
+
+/** A table of activities. */
+export function activities(caption, rows, { marked, person = true, form = "clock" } = {}) {
+  const columns = [
+    ["Time", (row) => time(row.timestamp, form), "narrow"],
+    person && ["User", (row) => userLink(row.username)],
+    ["What", (row) => [h("span", { class: "action" }, row.action_type), " ", h("span", { class: "detail" }, row.action_detail)], "grow"],
+    ["Outcome", (row) => [outcome(row.outcome), row.reason ? h("span", { class: "soft small" }, ` ${words(row.reason)}`) : null], "mid"],
+    ["From", (row) => h("span", { class: "mono" }, row.ip_address || "–"), "wide"],
+  ].filter(Boolean);
+  return table(caption, columns, rows, { rowClass: (row) => (marked?.(row) ?? row.is_flagged ? "marked" : null) });
+}
+
+/** What to show where there is nothing, and what to do next. */
+export function empty(title, ...more) {
+  return h("div", { class: "empty" }, h("p", { class: "empty-title" }, title), more.map((part) => h("p", {}, part)));
+}
+
+/** A section with a heading. */
+export function panel(title, { side, class: of, id } = {}, ...children) {
+  const head = h("div", { class: "panel-head" }, h("h2", { id }, title), side);
+  return h("section", { class: `panel ${of ?? ""}`, "aria-labelledby": id }, head, children);
+}
+
+/** Runs `load` and shows what it makes in `place`; says kindly when it fails, and offers to try again. */
+export async function loading(place, signal, load) {
+  place.setAttribute("aria-busy", "true");
+  try {
+    const made = await load();
+    if (!signal.aborted) put(place, made);
+  } catch (error) {
+    if (signal.aborted || error.name === "AbortError") return;
+    const again = h("button", { type: "button", onclick: () => loading(place, signal, load) }, "Try again");
+    const sentence = error.status === undefined ? "This part of the page failed." : error.message;
+    if (error.status === undefined) console.error(error);
+    put(place, h("div", { class: "notice bad", role: "alert" }, h("p", {}, sentence), again));
+  } finally {
+    place.removeAttribute("aria-busy");
+  }
+}
+
+/** A place that shows grey lines until it is filled. */
+export function waiting(lines = 3) {
+  return h("div", { class: "waiting", "aria-hidden": "true" }, Array.from({ length: lines }, () => h("span", {})));
+}
+
+/** A sentence under a form. */
+export function notice(kind, ...children) {
+  return h("div", { class: `notice ${kind}`, role: kind === "bad" ? "alert" : "status" }, children);
+}
+
+/** Facts as terms and values. */
+export function facts(pairs) {
+  const shown = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return h("dl", { class: "facts" }, shown.map(([term, value]) => h("div", {}, h("dt", {}, term), h("dd", {}, value))));
+}

@@ -1,0 +1,216 @@
+//! A real Chromium, headless, driven over WebDriver.
+//!
+//! Where there is no `chromedriver` the tests pass by with a printed line; with `TEST_REQUIRE_BROWSER=1` they fail.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use serde_json::{Value, json};
+use story_tests::{Actor, PASSWORD, TestApp};
+use tempfile::TempDir;
+
+/// How long anything may take: machines that test are busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// One window.
+pub(crate) struct Browser {
+    driver: Child,
+    wire: Actor,
+    session: String,
+    site: SocketAddr,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// Opens a window at the dashboard of `app`; none where there is no browser.
+    pub(crate) async fn open(app: &TestApp) -> Option<Self> {
+        let profile = tempfile::tempdir().expect("a directory");
+        let mut command = Command::new("chromedriver");
+        // In a group of its own, so that the browser goes when the driver is stopped.
+        command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+        let mut driver = match command.spawn() {
+            Ok(driver) => driver,
+            Err(error) => {
+                assert!(std::env::var_os("TEST_REQUIRE_BROWSER").is_none(), "chromedriver cannot be started: {error}");
+                println!("passed by: there is no chromedriver ({error})");
+                return None;
+            }
+        };
+        let output = driver.stdout.take().expect("its output");
+        let port = tokio::task::spawn_blocking(move || port_in(output)).await.expect("a reader");
+        let wire = Actor::anonymous(SocketAddr::from(([127, 0, 0, 1], port)));
+        let mut browser = Self { driver, wire, session: String::new(), site: app.address, _profile: profile };
+        let folder = browser._profile.path().display();
+        let wanted = json!({ "capabilities": { "alwaysMatch": {
+            "browserName": "chrome",
+            "goog:loggingPrefs": { "browser": "ALL" },
+            "goog:chromeOptions": { "args": [
+                "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--no-first-run",
+                "--disable-background-networking", "--disable-component-update", "--lang=en-US", "--window-size=1280,900",
+                "--hide-scrollbars", format!("--user-data-dir={folder}"),
+            ] },
+        } } });
+        let answer = browser.wire.post("/session", wanted).await.expect(200).json();
+        answer["value"]["sessionId"].as_str().expect("a session").clone_into(&mut browser.session);
+        browser.go("/").await;
+        Some(browser)
+    }
+
+    async fn command(&self, method: &str, path: &str, body: Value) -> Value {
+        let path = format!("/session/{}{path}", self.session);
+        let call = self.wire.call(method, &path);
+        let call = if method == "POST" { call.json(&body) } else { call };
+        call.send().await.expect(200).json()["value"].clone()
+    }
+
+    /// Goes to a path of the dashboard.
+    pub(crate) async fn go(&self, path: &str) {
+        let _ = self.command("POST", "/url", json!({ "url": format!("http://{}{path}", self.site) })).await;
+    }
+
+    /// The address in the bar.
+    pub(crate) async fn address(&self) -> String {
+        self.command("GET", "/url", Value::Null).await.as_str().expect("an address").to_owned()
+    }
+
+    /// What a function's body returns in the page.
+    pub(crate) async fn run(&self, script: &str, arguments: Value) -> Value {
+        self.command("POST", "/execute/sync", json!({ "script": script, "args": arguments })).await
+    }
+
+    /// Waits until an expression holds in the page; what it is.
+    pub(crate) async fn until(&self, expression: &str) -> Value {
+        let begun = Instant::now();
+        loop {
+            let found = self.run(&format!("return ({expression})"), json!([])).await;
+            if !matches!(found, Value::Null | Value::Bool(false)) && found != "" && found != 0 {
+                return found;
+            }
+            assert!(begun.elapsed() < PATIENCE, "not in time: {expression}\n{}", self.text("body").await);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until an element shows a text.
+    pub(crate) async fn shows(&self, selector: &str, text: &str) {
+        let (selector, text) = (Value::from(selector), Value::from(text));
+        let _ = self
+            .until(&format!("[...document.querySelectorAll({selector})].some((e) => e.innerText.includes({text}))"))
+            .await;
+    }
+
+    /// The text of the first element.
+    pub(crate) async fn text(&self, selector: &str) -> String {
+        let text = self.run("return document.querySelector(arguments[0])?.innerText ?? ''", json!([selector])).await;
+        text.as_str().unwrap_or_default().to_owned()
+    }
+
+    async fn element(&self, selector: &str) -> String {
+        let _ = self.until(&format!("!!document.querySelector({})", Value::from(selector))).await;
+        let body = json!({ "using": "css selector", "value": selector });
+        let found = self.command("POST", "/element", body).await;
+        found.as_object().and_then(|ids| ids.values().next()?.as_str()).expect("an element").to_owned()
+    }
+
+    /// Clicks as a person would: what is covered or off the page fails.
+    pub(crate) async fn click(&self, selector: &str) {
+        let element = self.element(selector).await;
+        let _ = self.command("POST", &format!("/element/{element}/click"), json!({})).await;
+    }
+
+    /// Types into a field.
+    pub(crate) async fn enter(&self, selector: &str, text: &str) {
+        let element = self.element(selector).await;
+        let _ = self.command("POST", &format!("/element/{element}/value"), json!({ "text": text })).await;
+    }
+
+    /// Presses keys, one after the other, wherever the focus is.
+    pub(crate) async fn press(&self, keys: &str) {
+        let strokes: Vec<Value> = keys
+            .chars()
+            .flat_map(|key| ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key.to_string() })))
+            .collect();
+        let body = json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": strokes }] });
+        let _ = self.command("POST", "/actions", body).await;
+    }
+
+    /// A command of the browser's own protocol.
+    pub(crate) async fn protocol(&self, command: &str, parameters: Value) {
+        let _ = self.command("POST", "/goog/cdp/execute", json!({ "cmd": command, "params": parameters })).await;
+    }
+
+    /// Sets the window's size in CSS pixels.
+    pub(crate) async fn resize(&self, width: u32, height: u32) {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.protocol("Emulation.setDeviceMetricsOverride", size).await;
+    }
+
+    /// Makes the system's colours dark or light.
+    pub(crate) async fn scheme(&self, scheme: &str) {
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.protocol("Emulation.setEmulatedMedia", features).await;
+    }
+
+    /// Logs in over the form.
+    pub(crate) async fn log_in(&self, name: &str) {
+        self.enter("input[name=username]", name).await;
+        self.enter("input[name=password]", PASSWORD).await;
+        self.click("form button[type=submit]").await;
+        let _ = self.until("!document.querySelector('form.login')").await;
+    }
+
+    /// Complaints of the browser: errors of scripts and what the policy refused. Refusals by the API are none.
+    pub(crate) async fn complaints(&self) -> Vec<String> {
+        let entries = self.command("POST", "/se/log", json!({ "type": "browser" })).await;
+        let entries = entries.as_array().cloned().unwrap_or_default().into_iter();
+        let severe = entries.filter(|entry| entry["level"] == "SEVERE" && entry["source"] != "network");
+        severe.map(|entry| entry["message"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    /// Keeps a picture of the whole page, where `DASHBOARD_SCREENSHOTS` names a directory.
+    pub(crate) async fn picture(&self, name: &str) {
+        let Some(directory) = std::env::var_os("DASHBOARD_SCREENSHOTS") else { return };
+        let body = json!({ "cmd": "Page.captureScreenshot", "params": { "captureBeyondViewport": true } });
+        let answer = self.command("POST", "/goog/cdp/execute", body).await;
+        let picture = answer["data"].as_str().expect("a picture");
+        let bytes = base64::engine::general_purpose::STANDARD.decode(picture).expect("base64");
+        std::fs::create_dir_all(&directory).expect("a directory");
+        std::fs::write(std::path::Path::new(&directory).join(format!("{name}.png")), bytes).expect("a file");
+    }
+
+    /// Closes the window.
+    pub(crate) async fn close(self) {
+        assert_eq!(self.complaints().await, Vec::<String>::new());
+        let _ = self.command("DELETE", "", Value::Null).await;
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // The group: a driver that is stopped alone leaves its browser behind.
+        let group = format!("-{}", self.driver.id());
+        let stopped = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+        if !stopped.is_ok_and(|status| status.success()) {
+            println!("chromedriver's group {group} was gone already");
+        }
+        let _ = self.driver.wait();
+    }
+}
+
+/// The port that the driver has chosen. What it says later is read and dropped, or it would wait for a reader.
+fn port_in(output: impl std::io::Read + Send + 'static) -> u16 {
+    let mut lines = BufReader::new(output).lines();
+    let port = loop {
+        let line = lines.next().expect("a line that names the port").expect("readable");
+        let digits = line.rsplit_once("on port ").map(|(_, rest)| rest.trim_end_matches('.').to_owned());
+        if let Some(port) = digits.and_then(|digits| digits.parse().ok()).filter(|port| *port != 0) {
+            break port;
+        }
+    };
+    std::thread::spawn(move || lines.for_each(drop));
+    port
+}

@@ -1,0 +1,83 @@
+//! From the log-in to the verdict.
+
+use serde_json::json;
+use story_tests::TestApp;
+
+use crate::browser::Browser;
+
+/// Failed log-ins as `name` until the guessing is noticed.
+pub(crate) async fn guess(app: &TestApp, name: &str) {
+    for n in 0..6 {
+        let body = json!({ "username": name, "password": format!("a wrong guess {n}") });
+        let _ = app.anonymous().post("/api/auth/login", body).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alert_appears_as_it_happens_is_opened_and_judged() {
+    let app = TestApp::start().await;
+    let Some(browser) = Browser::open(&app).await else { return };
+    browser.enter("input[name=username]", "sam").await;
+    browser.enter("input[name=password]", "not this one").await;
+    browser.click("form button[type=submit]").await;
+    browser.shows("[role=alert]", "Invalid credentials").await;
+    browser.go("/").await;
+    browser.log_in("sam").await;
+    browser.shows("#state", "Live").await;
+    browser.shows("#feed-alerts", "Nothing needs your attention").await;
+    browser.shows("#feed-activities", "Login").await;
+
+    guess(&app, "bob").await;
+    browser.shows("#feed-alerts .card", "bob").await;
+    browser.shows("#feed-activities", "LoginFailed").await;
+    let said = browser.until("document.getElementById('announcer').textContent").await;
+    assert!(said.as_str().is_some_and(|said| said.starts_with("New Low alert: ")), "{said}");
+
+    browser.click("#feed-alerts .card-title").await;
+    browser.shows("h2", "What led to it").await;
+    assert!(browser.until("document.querySelectorAll('main tbody tr').length").await.as_i64() >= Some(5));
+    let technique = browser.run("return document.querySelector('a.tag').href", json!([])).await;
+    assert!(technique.as_str().is_some_and(|href| href.starts_with("https://attack.mitre.org/techniques/T1110/")));
+
+    // Somebody else is faster: nothing is saved over it, and nothing of ours is lost.
+    let id = browser.address().await.rsplit('/').next().expect("an id").to_owned();
+    browser.click("input[value=benign]").await;
+    browser.enter("textarea[name=reason]", "Bob forgot his password; asked him.").await;
+    let taken = json!({ "status": "acknowledged", "assignee": "admin" });
+    let _ = app.admin().await.patch(&format!("/api/alerts/{id}"), taken).await.expect(200);
+    browser.click("#close-alert").await;
+    browser.shows(".triage", "This alert changed").await;
+    browser.click(".triage .notice button").await;
+    browser.shows(".triage", "What you entered is still here").await;
+    browser.click("#close-alert").await;
+    browser.shows("#triage-title", "Closed").await;
+    let alert = app.supervisor().await.get(&format!("/api/alerts/{id}")).await.expect(200).json();
+    assert_eq!((alert["status"].as_str(), alert["verdict"].as_str()), (Some("closed"), Some("benign")));
+    assert_eq!(alert["reason"], "Bob forgot his password; asked him.");
+
+    // The token is in no address, neither in the bar nor in any that was loaded.
+    let token = browser.run("return JSON.parse(sessionStorage.getItem('sa.session')).token", json!([])).await;
+    let token = token.as_str().expect("a token").to_owned();
+    let loaded = browser.run("return performance.getEntries().map((e) => e.name).join(' ')", json!([])).await;
+    assert!(loaded.as_str().is_some_and(|names| names.contains("/api/alerts") && !names.contains(&token)));
+    assert!(!browser.address().await.contains(&token));
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn others_are_told_whom_it_is_for_and_whoever_is_logged_out_elsewhere_logs_in_again() {
+    let app = TestApp::start().await;
+    let Some(browser) = Browser::open(&app).await else { return };
+    browser.log_in("cora").await;
+    browser.shows("main", "for Admins and Supervisors").await;
+    browser.click("button.primary").await;
+    browser.shows("main", "You are logged out").await;
+    browser.log_in("sam").await;
+    browser.shows("#state", "Live").await;
+    let end = "const { token } = JSON.parse(sessionStorage.getItem('sa.session'));
+        return fetch('/api/auth/logout', { method: 'POST', headers: { Authorization: `Bearer ${token}` } }).then((a) => a.status)";
+    assert_eq!(browser.run(end, json!([])).await, 200);
+    // The stream ends with its session, and nobody has to click to learn that.
+    let _ = browser.until("!!document.querySelector('form.login')").await;
+    browser.close().await;
+}
