@@ -22,7 +22,6 @@ const FOR_EVER: &str = "public, max-age=31536000, immutable";
 
 /// The dashboard laid over the API: `/` and `/assets/` are its own; everything else is the API's, whose refusals of
 /// unknown addresses outside `/api` browsers get as a page.
-#[must_use]
 pub fn over(api: Router) -> Router {
     let pages = Router::new().route("/", get(index)).route("/assets/{version}/{*name}", get(asset));
     api.merge(pages).layer(from_fn(unknown_as_page))

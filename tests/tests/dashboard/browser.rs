@@ -36,7 +36,7 @@ impl Browser {
             Ok(driver) => driver,
             Err(error) => {
                 assert!(std::env::var_os("TEST_REQUIRE_BROWSER").is_none(), "chromedriver cannot be started: {error}");
-                println!("passed by: there is no chromedriver ({error})");
+                eprintln!("passed by: there is no chromedriver ({error})");
                 return None;
             }
         };
@@ -195,7 +195,7 @@ impl Drop for Browser {
         let group = format!("-{}", self.driver.id());
         let stopped = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
         if !stopped.is_ok_and(|status| status.success()) {
-            println!("chromedriver's group {group} was gone already");
+            eprintln!("chromedriver's group {group} was gone already");
         }
         let _ = self.driver.wait();
     }
