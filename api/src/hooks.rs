@@ -1,5 +1,6 @@
 //! What the API lets others do: it depends on no detector, so whoever puts the program together hands these in.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub type Readiness = Arc<dyn Fn() -> HookFuture<Map<String, Value>> + Send + Syn
 pub struct Hooks {
     /// The active rules, as `GET /api/rules` shows them: an array of objects that have an `id`.
     pub rules: Arc<Value>,
+    /// The texts of the files that they come from, by each rule's `file`.
+    pub rule_files: Arc<HashMap<String, String>>,
     /// `POST /api/analytics/run-rule-detection` with `force_reprocess`.
     pub reprocess: Option<Reprocess>,
     /// `POST /api/rules/dry-run`.

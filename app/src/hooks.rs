@@ -28,24 +28,44 @@ const TRIAL: &str = "rules.yml";
 /// # Errors
 /// One of the configured ones is not valid.
 pub(crate) fn rules_of(config: &Config) -> Outcome<RuleSet> {
-    let mut sources = vec![RuleSource::built_in()];
-    let refused = |findings: Vec<detector::rules::Finding>| {
-        let mut errors = findings.iter().filter(|finding| finding.is_error());
-        let first = errors.next().map_or_else(|| "rules are not valid".to_owned(), ToString::to_string);
-        let more = match errors.count() {
-            0 => String::new(),
-            more => format!("; and {more} more, which `security-analytics rules check` shows"),
-        };
-        Failure::usage(format!("{first}{more}"))
-    };
-    if !config.rules.is_empty() {
-        sources.push(RuleSource::from_paths(&config.rules).map_err(refused)?);
-    }
+    let sources = sources_of(config)?;
     let loaded = load(&sources).map_err(refused)?;
     for warning in loaded.warnings.iter().filter(|warning| !warning.file.starts_with("built-in/")) {
         tracing::warn!("{warning}");
     }
     Ok(loaded.rules)
+}
+
+fn sources_of(config: &Config) -> Outcome<Vec<RuleSource>> {
+    let mut sources = vec![RuleSource::built_in()];
+    if !config.rules.is_empty() {
+        sources.push(RuleSource::from_paths(&config.rules).map_err(refused)?);
+    }
+    Ok(sources)
+}
+
+fn refused(findings: Vec<detector::rules::Finding>) -> Failure {
+    let mut errors = findings.iter().filter(|finding| finding.is_error());
+    let first = errors.next().map_or_else(|| "rules are not valid".to_owned(), ToString::to_string);
+    let more = match errors.count() {
+        0 => String::new(),
+        more => format!("; and {more} more, which `security-analytics rules check` shows"),
+    };
+    Failure::usage(format!("{first}{more}"))
+}
+
+/// The texts of the files that the rules come from, by the names that the rules give; read once, at the start.
+///
+/// # Errors
+/// A configured one cannot be read.
+pub(crate) fn rule_files(config: &Config, rules: &RuleSet) -> Outcome<HashMap<String, String>> {
+    let mut texts = HashMap::new();
+    for source in sources_of(config)? {
+        for (name, bytes) in source.files().filter(|(name, _)| rules.rules.iter().any(|rule| rule.file == *name)) {
+            texts.insert(name.to_owned(), String::from_utf8_lossy(bytes).into_owned());
+        }
+    }
+    Ok(texts)
 }
 
 /// The engine's settings on this server.

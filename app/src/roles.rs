@@ -79,6 +79,7 @@ fn api_state(parts: &Parts, detector: &worker::Parts) -> Outcome<AppState> {
     let trial = parts.clone();
     let hooks = Hooks {
         rules: Arc::new(hooks::shown(&parts.rules)),
+        rule_files: Arc::new(hooks::rule_files(&parts.config, &parts.rules)?),
         dry_run: Some(Arc::new(move |text: String, from: Timestamp, to: Timestamp| {
             let parts = trial.clone();
             Box::pin(async move { hooks::dry_run(&parts.config, &parts.store, parts.zone, text, (from, to)).await })

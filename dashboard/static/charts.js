@@ -9,12 +9,12 @@ export function riskLine(points, { from, to, marks = [], label }) {
   const x = (at) => left + ((at - from) / Math.max(1, to - from)) * (width - left - 8);
   const y = (value) => top + (1 - value / 100) * (height - top - bottom);
   const line = points.map(([at, value], i) => `${i ? "L" : "M"}${x(at).toFixed(1)} ${y(value).toFixed(1)}`).join("");
-  const bands = [[20, "low"], [40, "medium"], [70, "high"], [90, "critical"]];
+  const bands = [20, 40, 70, 90];
   const area = points.length ? `${line}L${x(points.at(-1)[0]).toFixed(1)} ${y(0)}L${x(points[0][0]).toFixed(1)} ${y(0)}Z` : "";
   const ticks = Array.from({ length: 5 }, (_, i) => from + ((to - from) * (i + 0.5)) / 5);
   return h("div", { class: "chart" },
     s("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label },
-      s("g", { class: "grid" }, [0, ...bands.map(([value]) => value), 100].map((value) => [
+      s("g", { class: "grid" }, [0, ...bands].map((value) => [
         s("line", { x1: left, x2: width - 8, y1: y(value), y2: y(value) }),
         s("text", { x: left - 7, y: y(value) + 3.5, "text-anchor": "end" }, value),
       ])),

@@ -73,12 +73,19 @@ export function table(caption, columns, rows, { rowClass, id } = {}) {
   return frame;
 }
 
+/** The action, and what it did in words that do not begin with the same one again. */
+function what(row) {
+  const detail = String(row.action_detail ?? "");
+  const rest = detail === row.action_type ? "" : detail.startsWith(`${row.action_type} `) ? detail.slice(row.action_type.length + 1) : detail;
+  return [h("span", { class: "action" }, row.action_type), " ", h("span", { class: "detail" }, rest)];
+}
+
 /** A table of activities. */
 export function activities(caption, rows, { marked, person = true, form = "clock" } = {}) {
   const columns = [
     ["Time", (row) => time(row.timestamp, form), "narrow"],
-    person && ["User", (row) => userLink(row.username)],
-    ["What", (row) => [h("span", { class: "action" }, row.action_type), " ", h("span", { class: "detail" }, row.action_detail)], "grow"],
+    person && ["User", (row) => userLink(row.username), "person-cell"],
+    ["What", what, "grow"],
     ["Outcome", (row) => [outcome(row.outcome), row.reason ? h("span", { class: "soft small" }, ` ${words(row.reason)}`) : null], "mid"],
     ["From", (row) => h("span", { class: "mono" }, row.ip_address || "–"), "wide"],
   ].filter(Boolean);

@@ -1,7 +1,7 @@
 //! `/api/rules`: what is looked for, and a trial run of what might be.
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -19,11 +19,26 @@ use crate::state::AppState;
 pub(crate) fn routes() -> Router<AppState> {
     let router = both(Router::new(), "/api/rules", get(list));
     let router = both(router, "/api/rules/stats", get(stats));
+    let router = both(router, "/api/rules/{rule_id}/source", get(source));
     both(router, "/api/rules/dry-run", post(dry_run))
 }
 
 async fn list(_: Allowed<SeeAnalytics>, State(app): State<AppState>) -> Response {
     answer::seen(&*app.hooks.rules)
+}
+
+/// The text of the file that a rule stands in: what a change of it begins with.
+async fn source(
+    _: Allowed<SeeAnalytics>,
+    State(app): State<AppState>,
+    Path(rule_id): Path<String>,
+) -> Outcome<Response> {
+    let missing = || Problem::not_found("There is no active rule with this id").with_reason("not_found");
+    let rules = app.hooks.rules.as_array().map(Vec::as_slice).unwrap_or_default();
+    let rule = rules.iter().find(|rule| rule["id"].as_str() == Some(rule_id.as_str())).ok_or_else(missing)?;
+    let file = rule["file"].as_str().unwrap_or_default();
+    let text = app.hooks.rule_files.get(file).ok_or_else(missing)?;
+    Ok(answer::seen(&json!({ "rule_id": rule_id, "file": file, "text": text })))
 }
 
 struct Month(i64);

@@ -47,7 +47,7 @@ export function show(place, frame) {
       const shown = table("Alerts, newest first", [
         ["Severity", (alert) => severity(alert.severity), "narrow"],
         ["What", (alert) => [alertLink(alert), h("div", { class: "soft small" }, alert.explanation)], "grow"],
-        ["About", subject],
+        ["About", subject, "person-cell"],
         ["Last event", (alert) => time(alert.last_event_at, "ago"), "mid narrow"],
         ["State", standing, "mid narrow"],
       ], body);

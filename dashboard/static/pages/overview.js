@@ -6,7 +6,7 @@ import { count, duration, number, time } from "../format.js";
 import { activities, empty, loading, panel, risk, severity, standing, subject, userLink, waiting } from "../parts.js";
 
 const ALERTS = 12;
-const ROWS = 40;
+const ROWS = 25;
 
 export function show(place, frame) {
   const { signal } = frame;

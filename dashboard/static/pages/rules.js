@@ -29,13 +29,15 @@ level: medium
 export function show(place, { query, signal }) {
   const list = h("div", {}, waiting(10));
   const search = h("input", { type: "search", "data-search": true, spellcheck: "false" });
+  const { form, take } = isAdmin() ? trial(signal) : {};
   put(place,
     h("h1", { tabindex: -1 }, "Rules"),
     panel("What is looked for", { id: "rules-title", side: h("span", { class: "soft small" }, "Fired: the last 30 days") }, h("div", { class: "filters" }, field("Find by title or technique", search)), list),
-    isAdmin() ? trial(signal) : panel("Try a rule", { id: "trial-title" }, h("p", { class: "soft" }, "Trying rules on the stored activities is an Admin's right.")));
+    form ?? panel("Try a rule", { id: "trial-title" }, h("p", { class: "soft" }, "Trying rules on the stored activities is an Admin's right.")));
 
   loading(list, signal, async () => {
-    const [rules, stats] = await Promise.all([get("/api/rules", signal), get(at("/api/rules/stats", { days: 30 }), signal)]);
+    const [all, stats] = await Promise.all([get("/api/rules", signal), get(at("/api/rules/stats", { days: 30 }), signal)]);
+    const rules = all.map((rule) => ({ ...rule, level: rule.level.toLowerCase() }));
     const found = new Map(stats.map((row) => [row.rule_id, row]));
     const order = ["critical", "high", "medium", "low", "informational"];
     rules.sort((a, b) => order.indexOf(a.level) - order.indexOf(b.level) || a.title.localeCompare(b.title));
@@ -47,7 +49,7 @@ export function show(place, { query, signal }) {
     const draw = () => {
       const wanted = search.value.trim().toLowerCase();
       const hits = shown.filter((rule) => [rule.title, rule.id, ...(rule.techniques ?? [])].some((text) => text.toLowerCase().includes(wanted)));
-      put(place, hits.length ? rows(hits, found, chosen) : empty("No rule is like that."));
+      put(place, hits.length ? rows(hits, found, chosen, take) : empty("No rule is like that."));
     };
     search.addEventListener("input", draw);
     draw();
@@ -56,10 +58,10 @@ export function show(place, { query, signal }) {
   });
 }
 
-function rows(rules, found, chosen) {
+function rows(rules, found, chosen, take) {
   return table("Active rules", [
     ["Level", (rule) => level(rule.level), "narrow"],
-    ["Rule", (rule) => h("details", { open: rule.id === chosen }, h("summary", {}, rule.title), more(rule)), "grow"],
+    ["Rule", (rule) => h("details", { open: rule.id === chosen }, h("summary", {}, rule.title), more(rule, take)), "grow"],
     ["Technique", (rule) => h("span", { class: "tags" }, (rule.techniques ?? []).map(technique)), "mid"],
     ["Fired", (rule) => fired(rule, found.get(rule.id)), "right narrow"],
     ["Last", (rule) => time(found.get(rule.id)?.last_at, "ago"), "wide narrow"],
@@ -77,25 +79,32 @@ function fired(rule, stats) {
   return h("a", { href: `#/alerts?rule=${encodeURIComponent(rule.id)}`, "aria-label": `${count(all, "alert")} of ${rule.title}` }, number(all));
 }
 
-function more(rule) {
+function more(rule, take) {
   const key = (rule.key ?? []).map((name) => words(name).toLowerCase()).join(" and ");
   return h("div", { class: "rule-more" },
     rule.description ? h("p", {}, rule.description) : null,
     h("p", { class: "soft small" }, [words(rule.kind), rule.window_s ? ` in ${duration(rule.window_s)}` : "", key ? ` for each ${key}` : "", ` · ${number(rule.risk)} points · `, h("code", {}, rule.name || rule.file)]),
     rule.false_positives?.length ? h("div", {}, h("h3", {}, "It may be harmless when"), h("ul", { class: "reasons" }, rule.false_positives.map((text) => h("li", { class: "soft" }, text)))) : null,
-    rule.level === "informational" ? h("p", { class: "soft small" }, "A signal: it adds to a user's risk and is never in the queue.") : null);
+    rule.level === "informational" ? h("p", { class: "soft small" }, "A signal: it adds to a user's risk and is never in the queue.") : null,
+    take ? h("div", {}, h("button", { type: "button", onclick: () => take(rule) }, "Try a change of it")) : null);
 }
 
-/** A trial changes nothing: the engine runs over what is stored, and what it would have found is shown. */
+/**
+ * A trial changes nothing: the engine runs over what is stored, and what it would have found is shown. `take(rule)` puts
+ * the file of an active rule into the field; a change of it is then told against the rule as it is.
+ */
 function trial(signal) {
+  let original = null;
   const text = h("textarea", { class: "code", spellcheck: "false", autocapitalize: "none", wrap: "off" });
   text.value = EXAMPLE;
   const days = select([["1", "1 day"], ["7", "7 days"], ["30", "30 days"], ["90", "90 days"]], "7");
   const run = h("button", { class: "primary", type: "submit" }, "Try it");
-  const result = h("div", { "aria-live": "polite" });
+  const result = h("div", { class: "stack", "aria-live": "polite" });
   const form = h("form", { class: "stack", novalidate: true },
     field("Sigma rules, as YAML", text, "Documents parted by ---. They may lean on the rules of this server by name. Esc leaves the field."),
     h("div", { class: "filters" }, field("Over the last", days), run));
+
+  const over = async (rules, from) => (await call("POST", "/api/rules/dry-run", { body: { rules, from }, signal })).body;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     run.disabled = true;
@@ -103,29 +112,52 @@ function trial(signal) {
     put(result, waiting(3));
     const from = new Date(Date.now() - Number(days.value) * DAY).toISOString();
     try {
-      const { body } = await call("POST", "/api/rules/dry-run", { body: { rules: text.value, from }, signal });
-      put(result, outcome(body, days.value));
+      const changed = await over(text.value, from);
+      const before = original && original.text !== text.value ? await over(original.text, from) : null;
+      put(result, outcome(changed, before, days.value));
     } catch (error) {
       if (signal.aborted) return;
-      const [sentence] = error.body?.errors?.map((one) => one.message ?? one.detail ?? "").filter(Boolean) ?? [];
-      put(result, notice("bad", h("p", {}, sentence || error.message)));
+      put(result, notice("bad", h("p", {}, error.message)));
     } finally {
       run.disabled = false;
       put(run, "Try it");
     }
   });
-  return panel("Try a rule on what has happened", { id: "trial-title" },
+
+  async function take(rule) {
+    try {
+      original = await get(`/api/rules/${encodeURIComponent(rule.id)}/source`, signal);
+      text.value = original.text;
+      put(result, notice("calm", h("p", {}, `This is ${original.file}. Change it, and try it: what it finds is told against the rules as they are.`)));
+    } catch (error) {
+      if (signal.aborted) return;
+      put(result, notice("bad", error.message));
+    }
+    form.scrollIntoView({ block: "start" });
+    text.focus({ preventScroll: true });
+    text.setSelectionRange(0, 0);
+  }
+
+  const whole = panel("Try a rule on what has happened", { id: "trial-title" },
     h("p", { class: "soft" }, "Nothing is stored and nobody is alerted. To use a rule, save it in a folder and start the server with ", h("code", {}, "--rules"), "."), form, result);
+  return { form: whole, take };
 }
 
-function outcome(body, days) {
+function outcome(body, before, days) {
   const per = body.alerts_total / Number(days);
   const rate = body.alerts_total ? `, ${number(per)} a day` : "";
+  const sign = before ? h("p", {}, compared(body, before)) : null;
   return [
-    notice(body.alerts_total ? "calm" : "good", `${count(body.alerts_total, "alert")}${rate}, in ${count(body.events, "activity", "activities")}.`),
+    notice(body.alerts_total ? "calm" : "good", h("p", {}, `${count(body.alerts_total, "alert")}${rate}, in ${count(body.events, "activity", "activities")}.`), sign),
     body.alerts.length ? trialList(body.alerts) : h("p", { class: "soft" }, "It would have found nothing. Lower the threshold or look further back to see where it begins to fire."),
     body.alerts_total > body.alerts.length ? h("p", { class: "soft small" }, `The first ${body.alerts.length} are shown.`) : null,
   ];
+}
+
+function compared(body, before) {
+  const more = body.alerts_total - before.alerts_total;
+  if (more === 0) return `As many as with the rules as they are (${number(before.alerts_total)}).`;
+  return `${count(Math.abs(more), "alert")} ${more > 0 ? "more" : "fewer"} than with the rules as they are (${number(before.alerts_total)}).`;
 }
 
 /** These alerts are not stored, so there is nothing to open. */

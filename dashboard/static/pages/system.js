@@ -27,7 +27,7 @@ export function show(place, { signal }) {
   loading(sessions, signal, async () => {
     const rows = await get("/api/logs/sessions?active_only=true&limit=50", signal);
     return rows.length ? table("Sessions that are logged in, newest first", [
-      ["User", (row) => userLink(row.username)],
+      ["User", (row) => userLink(row.username), "person-cell"],
       ["From", (row) => h("span", { class: "mono" }, row.ip_address || "–"), "mid"],
       ["Program", (row) => h("span", { class: "soft" }, row.user_agent ?? ""), "wide grow"],
       ["Activities", (row) => number(row.activity_count), "right narrow"],

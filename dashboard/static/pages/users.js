@@ -18,7 +18,7 @@ export function show(place, { signal }) {
     const users = await get("/api/analytics/top-users?top=25", signal);
     if (!users.length) return empty("Nobody stands out.", "Risk comes from alerts and falls by half in a week; at the moment there is none.");
     return table("Users by their present risk", [
-      ["User", (user) => [userLink(user.username), h("div", { class: "soft small" }, user.role_name ?? "No account here")]],
+      ["User", (user) => [userLink(user.username), h("div", { class: "soft small" }, user.role_name ?? "No account here")], "person-cell"],
       ["Risk", (user) => risk(user.risk_score, user.risk_level), "narrow"],
       ["Most of it comes from", (user) => h("ul", { class: "reasons" }, user.reasons.map((reason) =>
         h("li", {}, h("a", { href: `#/alerts/${encodeURIComponent(reason.alert_id)}`, tabindex: -1 }, reason.name), h("span", { class: "soft" }, ` · ${reason.description}`)))), "grow mid"],
@@ -34,7 +34,7 @@ export function show(place, { signal }) {
       const hits = users.filter((user) => [user.username, user.full_name, user.role_name].some((text) => text?.toLowerCase().includes(wanted)));
       put(list, hits.length ? [
         table("Accounts", [
-          ["User", (user) => userLink(user.username)],
+          ["User", (user) => userLink(user.username), "person-cell"],
           ["Full name", (user) => user.full_name ?? "", "mid"],
           ["Role", (user) => user.role_name],
           ["Account", (user) => (user.is_active ? "Active" : "Switched off"), "mid"],

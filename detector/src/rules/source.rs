@@ -33,6 +33,11 @@ impl RuleSource {
         Self { files: built_in::FILES.iter().map(file).collect() }
     }
 
+    /// The files: names as rules and findings name them, and texts.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.files.iter().map(|file| (file.name.as_str(), file.bytes.as_slice()))
+    }
+
     /// One file that is not on disk.
     #[must_use]
     pub fn text(name: &str, text: impl Into<Vec<u8>>) -> Self {

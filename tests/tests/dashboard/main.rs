@@ -6,4 +6,5 @@ mod attackers_text;
 mod browser;
 mod keyboard;
 mod looks;
+mod rules;
 mod watching;

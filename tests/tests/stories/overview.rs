@@ -94,6 +94,23 @@ async fn rules_are_counted_by_what_they_found_and_what_was_made_of_it() {
 }
 
 #[tokio::test]
+async fn the_text_of_a_rule_can_be_changed_and_tried() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    guess(&app, "bob").await;
+    let alert = admin.get("/api/alerts?user=bob").await.expect(200).rows().remove(0);
+    let id = alert["rule_id"].as_str().expect("an id");
+    let source = admin.get(&format!("/api/rules/{id}/source")).await.expect(200).json();
+    let text = source["text"].as_str().expect("a text");
+    assert!(text.contains(id) && source["file"].as_str().is_some_and(|file| file.starts_with("built-in/")));
+    let trial = admin.post("/api/rules/dry-run", json!({ "rules": text })).await.expect(200).json();
+    assert!(
+        trial["alerts"].as_array().is_some_and(|found| found.iter().any(|found| found["rule_id"] == id)),
+        "{trial}"
+    );
+}
+
+#[tokio::test]
 async fn users_are_ranked_by_their_risk_with_its_reasons_and_its_course() {
     let app = TestApp::start().await;
     let sam = app.supervisor().await;

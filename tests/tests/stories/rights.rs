@@ -165,6 +165,8 @@ const TABLE: &[Row] = &[
     ("GET", "/api/users/{self}/risk", "", [200, 200, 403, 403]),
     ("GET", "/api/users/999999/risk", "", [404, 404, 403, 403]),
     ("GET", "/api/rules", "", [200, 200, 403, 403]),
+    ("GET", "/api/rules/{rule}/source", "", [200, 200, 403, 403]),
+    ("GET", "/api/rules/nothing/source", "", [404, 404, 403, 403]),
     ("GET", "/api/rules/stats", "", [200, 200, 403, 403]),
     ("GET", "/api/analytics/top-users", "", [200, 200, 403, 403]),
     ("GET", "/api/analytics/user-risk?user=erin", "", [200, 200, 403, 403]),
@@ -213,7 +215,7 @@ async fn every_cell_of_the_table() {
     let mut wrong = Vec::new();
     for (method, path, body, statuses) in TABLE {
         for (actor, expected) in scene.actors.iter().zip(statuses) {
-            let path = scene.fill(actor, path).await;
+            let path = scene.fill(actor, &path.replace("{rule}", rule)).await;
             let body = scene.fill(actor, &body.replace("{tomorrow}", &tomorrow).replace("{rule}", rule)).await;
             let mut call = actor.call(method, &path);
             if !body.is_empty() {

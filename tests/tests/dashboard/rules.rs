@@ -1,0 +1,32 @@
+//! A rule is changed in the page and tried on what has happened.
+
+use serde_json::json;
+use story_tests::TestApp;
+
+use crate::browser::Browser;
+use crate::watching::guess;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_a_rule_is_told_against_the_rule_as_it_is() {
+    let app = TestApp::start().await;
+    guess(&app, "bob").await;
+    app.settled().await;
+    let alert = app.admin().await.get("/api/alerts?user=bob").await.expect(200).rows().remove(0);
+    let (rule, title) = (alert["rule_id"].as_str().expect("an id"), alert["rule"].as_str().expect("a title"));
+    let Some(browser) = Browser::open(&app).await else { return };
+    browser.log_in("admin").await;
+    browser.go(&format!("/#/rules?rule={rule}")).await;
+    browser.click("main details[open] button").await;
+    browser.shows(".notice", "This is built-in/").await;
+    let _ = browser.until("document.activeElement.matches('textarea')").await;
+    // The thresholds are out of reach now.
+    let change = "const t = document.querySelector('textarea'); t.value = t.value.replaceAll(/gte: \\d+/g, 'gte: 900')";
+    let _ = browser.run(change, json!([])).await;
+    browser.click("form button[type=submit]").await;
+    browser.shows("form + div .notice", "fewer than with the rules as they are").await;
+    let _ = browser.run("document.querySelector('textarea').value = 'title: ['", json!([])).await;
+    browser.click("form button[type=submit]").await;
+    browser.shows("form + div [role=alert]", "rules.yml").await;
+    browser.shows("main tbody", title).await;
+    browser.close().await;
+}
