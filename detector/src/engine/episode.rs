@@ -144,6 +144,9 @@ impl Episodes {
         if apply {
             extend(&mut self.live, &crossing, node, level, events);
         }
+        if self.tail.is_empty() {
+            self.tail.reserve_exact(1);
+        }
         self.tail.push_back(crossing);
         if apply && self.tail.len().is_multiple_of(STRIDE) {
             self.mark();
@@ -242,6 +245,9 @@ impl Episodes {
                 over += 1;
             }
         }
+        if folded > 0 && self.tail.capacity() > 2 * self.tail.len() {
+            self.tail.shrink_to_fit();
+        }
         if self.settled.first().is_some_and(|last| last.last.saturating_add(node.episode) <= watermark) {
             self.settled.clear();
             over += 1;
@@ -293,6 +299,8 @@ fn extend(episodes: &mut Vec<Episode>, crossing: &Crossing, node: &Node, level: 
     let extends = episodes.last().is_some_and(|last| crossing.time.saturating_sub(last.last) < node.episode);
     if !extends {
         let (named, first_event, count) = evidence(crossing, node, events);
+        // One is mostly all there are.
+        episodes.reserve_exact(1);
         episodes.push(Episode {
             at: crossing.time,
             opener: crossing.id,

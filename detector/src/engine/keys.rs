@@ -1,10 +1,9 @@
 //! [`Keys`]: the states of all keys of one group.
 
-use std::hash::BuildHasher;
-
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::episode::Episodes;
+use super::record::{hash_part, hash_place};
 use super::ring::{Kinds, Ring};
 use super::window::Window;
 
@@ -51,7 +50,7 @@ impl KeyState {
     /// remember.
     pub(super) fn thinned(&mut self, most: usize) {
         self.thin_at = room(self.ring.len()).min(u32::try_from(most).unwrap_or(u32::MAX));
-        self.ring.shrink(self.thin_at as usize);
+        self.ring.shrink();
         self.nodes.retain(|state| state.episodes.is_some());
         self.nodes.shrink_to_fit();
     }
@@ -87,17 +86,6 @@ pub(super) struct Keys {
     hand: usize,
 }
 
-/// The part of a hash that stands beside a slot.
-fn part(hash: u64) -> u32 {
-    u32::try_from(hash >> 32).unwrap_or(u32::MAX)
-}
-
-/// The place in the table: made of the part, so that a table that grows need not look at the keys.
-fn place(part: u32) -> u64 {
-    // Fibonacci hashing (Knuth, TAOCP 6.4): the table uses high and low bits.
-    u64::from(part).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
 impl Keys {
     /// The slot of a key, made where there is none.
     pub(super) fn slot(&mut self, key: &str) -> usize {
@@ -108,7 +96,7 @@ impl Keys {
     }
 
     fn add(&mut self, state: KeyState) -> usize {
-        let part = part(self.hashes.hash_one(&*state.key));
+        let part = hash_part(&self.hashes, &state.key);
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.states[slot as usize / CHUNK][slot as usize % CHUNK] = Some(state);
@@ -116,7 +104,7 @@ impl Keys {
             }
             None => u32::try_from(self.push(Some(state))).unwrap_or(u32::MAX),
         };
-        self.slots.insert_unique(place(part), (part, slot), |(part, _)| place(*part));
+        self.slots.insert_unique(hash_place(part), (part, slot), |(part, _)| hash_place(*part));
         slot as usize
     }
 
@@ -142,11 +130,11 @@ impl Keys {
 
     /// The slot of a key that is known.
     pub(super) fn known(&self, key: &str) -> Option<usize> {
-        let part = part(self.hashes.hash_one(key));
+        let part = hash_part(&self.hashes, key);
         let same = |(other, slot): &(u32, u32)| {
             *other == part && self.get(*slot as usize).is_some_and(|state| *state.key == *key)
         };
-        self.slots.find(place(part), same).map(|(_, slot)| *slot as usize)
+        self.slots.find(hash_place(part), same).map(|(_, slot)| *slot as usize)
     }
 
     /// The state in a slot.
@@ -168,8 +156,8 @@ impl Keys {
     /// Forgets a key.
     pub(super) fn remove(&mut self, slot: usize) -> Option<KeyState> {
         let state = self.states.get_mut(slot / CHUNK)?.get_mut(slot % CHUNK)?.take()?;
-        let part = part(self.hashes.hash_one(&*state.key));
-        if let Ok(entry) = self.slots.find_entry(place(part), |(_, of)| *of as usize == slot) {
+        let part = hash_part(&self.hashes, &state.key);
+        if let Ok(entry) = self.slots.find_entry(hash_place(part), |(_, of)| *of as usize == slot) {
             entry.remove();
         }
         self.free.push(u32::try_from(slot).unwrap_or(u32::MAX));

@@ -54,7 +54,7 @@ impl Past {
     /// Seven bits a byte, the lowest first (LEB128).
     fn write(&mut self, mut number: u128) {
         if self.steps.len() == self.steps.capacity() {
-            self.steps.reserve_exact(8 + self.steps.len() / 4);
+            self.steps.reserve_exact(8 + self.steps.len() / 8);
         }
         while number >= 0x80 {
             #[expect(clippy::cast_possible_truncation, reason = "seven bits")]

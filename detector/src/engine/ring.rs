@@ -1,8 +1,8 @@
 //! [`Ring`]: the events of one key that may still matter, in their order, in as few bytes as they take.
 //!
-//! All of it is one allocation of words. An event takes two words for its time and kind, four for its id and one for
-//! each value that it brings along; every event of a ring has the same room, so that the one at a place is found at
-//! once. Its *kind* stands for the channels that it takes part in: few different ones occur, and a group numbers them
+//! All of it is one allocation of words. An event takes two words for its time and kind, four for its id, or two where
+//! that tells the time once more, and one for each value that it brings along; every event of a ring has the same room,
+//! so that the one at a place is found at once. Its *kind* stands for the channels that it takes part in: few different ones occur, and a group numbers them
 //! ([`Kinds`]). Texts, numbers and records are numbers of tables that all rings share ([`Held`]).
 
 use std::sync::Arc;
@@ -15,12 +15,74 @@ use super::past::Past;
 use super::plan::{Group, Node, bits};
 use super::record::{Interner, Record};
 
-/// Words of an id.
-const ID: usize = 4;
 /// Bits of a kind beside a time, where both share two words.
 const KIND: u32 = 12;
-/// So far before its first event lies the time that a ring counts from, in microseconds: 35 years; 107 lie behind it.
-const BEFORE: i64 = 1 << 50;
+/// Bits of an id that stand between them in lean events.
+const BETWEEN: u32 = 12;
+
+/// How the events of a ring are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+enum Form {
+    /// Time, a part of the id and kind in two words, the rest of the id in two: ids are UUIDv7 of the millisecond in which
+    /// the event happened, as those that are made here, and all events lie within days.
+    #[default]
+    Lean,
+    /// Time and kind in two words, the id in four: all events lie within decades.
+    Narrow,
+    /// Time in two words, kind in one, the id in four.
+    Wide,
+}
+
+impl Form {
+    const fn head(self) -> usize {
+        match self {
+            Self::Lean | Self::Narrow => 2,
+            Self::Wide => 3,
+        }
+    }
+
+    /// Words of head and id.
+    const fn fixed(self) -> usize {
+        match self {
+            Self::Lean => 4,
+            Self::Narrow => 6,
+            Self::Wide => 7,
+        }
+    }
+
+    /// Bits of a time.
+    const fn bits(self) -> u32 {
+        match self {
+            Self::Lean => u64::BITS - BETWEEN - KIND,
+            Self::Narrow => u64::BITS - KIND,
+            Self::Wide => u64::BITS,
+        }
+    }
+
+    /// The time that a ring counts from whose first event is this: a quarter of what there is lies before it.
+    const fn base(self, first: i64) -> i64 {
+        match self {
+            Self::Wide => 0,
+            Self::Lean | Self::Narrow => first.saturating_sub(1 << (self.bits() - 2)),
+        }
+    }
+
+    /// Whether a time can be counted from `base`.
+    fn reaches(self, base: i64, time: i64) -> bool {
+        let offset = time.checked_sub(base).map(i64::cast_unsigned);
+        self == Self::Wide || offset.is_some_and(|offset| offset >> self.bits() == 0)
+    }
+
+    /// The leanest for an event.
+    fn of(time: i64, id: Uuid, kind: u32) -> Self {
+        if kind >> KIND != 0 {
+            return Self::Wide;
+        }
+        let id = id.as_u128();
+        let tells = time >= 0 && id >> 80 == u128::from(time.unsigned_abs() / 1_000) && id >> 76 & 0xf == 7;
+        if tells { Self::Lean } else { Self::Narrow }
+    }
+}
 
 /// What an event brings into a channel.
 #[derive(Debug, Clone, Copy)]
@@ -90,6 +152,8 @@ pub(super) struct Held {
     numbers: Table<Decimal>,
     number_of: HashMap<Decimal, u32>,
     records: Table<Arc<Record>>,
+    /// The record that was taken last: an event comes into several rings, one after the other.
+    last_record: u32,
 }
 
 /// Things by number, each held as often as it was taken.
@@ -166,6 +230,16 @@ impl Held {
         }
     }
 
+    /// The number of a record, held once more.
+    fn take_record(&mut self, record: &Arc<Record>) -> u32 {
+        if self.records.get(self.last_record).is_some_and(|last| Arc::ptr_eq(last, record)) {
+            self.records.once_more(self.last_record);
+        } else {
+            self.last_record = self.records.add(Arc::clone(record));
+        }
+        self.last_record
+    }
+
     fn release_number(&mut self, number: u32) {
         if let Some(number) = self.numbers.release(number) {
             self.number_of.remove(&number);
@@ -187,7 +261,7 @@ impl Held {
 #[derive(Debug, Default)]
 pub(super) struct Ring {
     words: Vec<u32>,
-    /// What the times of narrow events count from.
+    /// What times count from.
     base: i64,
     /// Of events that went because later ones have their values.
     pub(super) past: Option<Box<Past>>,
@@ -196,8 +270,7 @@ pub(super) struct Ring {
     len: u32,
     /// Words of an event.
     stride: u8,
-    /// Time and kind do not fit into two words, and have three.
-    wide: bool,
+    form: Form,
 }
 
 /// An event that is set into a ring.
@@ -229,32 +302,38 @@ impl Ring {
         &self.words[at * stride..(at + 1) * stride]
     }
 
-    const fn head(&self) -> usize {
-        if self.wide { 3 } else { 2 }
+    /// The two words that every event begins with.
+    fn first(words: &[u32]) -> u64 {
+        u64::from(words[1]) << 32 | u64::from(words[0])
     }
 
     /// The time of the event at `at`, in microseconds.
     pub(super) fn time(&self, at: usize) -> i64 {
-        let words = self.event(at);
-        let whole = u64::from(words[1]) << 32 | u64::from(words[0]);
-        if self.wide { whole.cast_signed() } else { self.base.wrapping_add((whole >> KIND).cast_signed()) }
+        let first = Self::first(self.event(at));
+        self.base.wrapping_add((first >> (u64::BITS - self.form.bits())).cast_signed())
     }
 
     /// The number of its kind.
     pub(super) fn kind(&self, at: usize) -> u32 {
         let words = self.event(at);
-        if self.wide { words[2] } else { words[0] & ((1 << KIND) - 1) }
+        if self.form == Form::Wide { words[2] } else { words[0] & ((1 << KIND) - 1) }
     }
 
     /// Its id.
     pub(super) fn id(&self, at: usize) -> Uuid {
-        let words = &self.event(at)[self.head()..];
-        let id = words[..ID].iter().fold(0_u128, |id, word| id << 32 | u128::from(*word));
-        Uuid::from_u128(id)
+        let words = self.event(at);
+        let id =
+            words[self.form.head()..self.form.fixed()].iter().fold(0_u128, |id, word| id << 32 | u128::from(*word));
+        if self.form != Form::Lean {
+            return Uuid::from_u128(id);
+        }
+        let between = u128::from(Self::first(words) >> KIND & ((1 << BETWEEN) - 1));
+        let millis = u128::from(self.time(at).unsigned_abs() / 1_000);
+        Uuid::from_u128(millis << 80 | 7 << 76 | between << 64 | id)
     }
 
     fn extra(&self, at: usize) -> &[u32] {
-        &self.event(at)[self.head() + ID..]
+        &self.event(at)[self.form.fixed()..]
     }
 
     /// Where an event stands, or would.
@@ -292,11 +371,11 @@ impl Ring {
             }
         }
         if let Some(record) = new.record {
-            extra[extras] = held.records.add(Arc::clone(record));
+            extra[extras] = held.take_record(record);
             extras += 1;
         }
         let kind = kinds.number(group, mask, new.record.is_some());
-        self.fit(new.time, kind, extras);
+        self.fit(new.time, new.id, kind, extras);
         self.put(at, new.time, new.id, kind, &extra[..extras]);
         self.ever |= mask;
     }
@@ -306,62 +385,71 @@ impl Ring {
         let end = self.words.len();
         if end + stride > self.words.capacity() {
             // Doubling would leave half of the memory of many small rings unused.
-            self.words.reserve_exact(stride * (2 + self.len() / 4));
+            self.words.reserve_exact(stride * (2 + self.len() / 8));
         }
         self.words.resize(end + stride, 0);
         self.words.copy_within(at * stride..end, (at + 1) * stride);
         self.len += 1;
-        self.write_head(at, time, kind);
-        let head = self.head();
-        let event = &mut self.words[at * stride..(at + 1) * stride];
-        let id = id.as_u128();
-        for (word, shift) in event[head..head + ID].iter_mut().zip([96, 64, 32, 0]) {
-            #[expect(clippy::cast_possible_truncation, reason = "a part of an id")]
-            {
-                *word = (id >> shift) as u32;
-            }
-        }
-        event[head + ID..head + ID + extra.len()].copy_from_slice(extra);
+        self.write(at, time, id, kind, extra);
     }
 
-    fn write_head(&mut self, at: usize, time: i64, kind: u32) {
-        let whole = match self.wide {
-            true => time.cast_unsigned(),
-            false => time.wrapping_sub(self.base).cast_unsigned() << KIND | u64::from(kind),
-        };
+    fn write(&mut self, at: usize, time: i64, id: Uuid, kind: u32, extra: &[u32]) {
+        let (form, id) = (self.form, id.as_u128());
+        let mut first = time.wrapping_sub(self.base).cast_unsigned() << (u64::BITS - form.bits());
         let stride = usize::from(self.stride);
         let event = &mut self.words[at * stride..(at + 1) * stride];
-        #[expect(clippy::cast_possible_truncation, reason = "the low half")]
-        {
-            event[0] = whole as u32;
+        match form {
+            Form::Lean => first |= low(id >> 64 & ((1 << BETWEEN) - 1)) << KIND | u64::from(kind),
+            Form::Narrow => first |= u64::from(kind),
+            Form::Wide => event[2] = kind,
         }
-        event[1] = (whole >> 32) as u32;
-        if self.wide {
-            event[2] = kind;
+        halves(&mut event[..2], first);
+        let ids = &mut event[form.head()..form.fixed()];
+        let high = ids.len() - 2;
+        halves(&mut ids[high..], low(id));
+        ids[high..].swap(0, 1);
+        if high == 2 {
+            halves(&mut ids[..2], low(id >> 64));
+            ids[..2].swap(0, 1);
         }
+        event[form.fixed()..form.fixed() + extra.len()].copy_from_slice(extra);
     }
 
-    /// Makes every event as wide as one of this time and kind with so many values has to be.
-    fn fit(&mut self, time: i64, kind: u32, extras: usize) {
+    /// Makes room in every event for one of this time, id and kind with so many values.
+    fn fit(&mut self, time: i64, id: Uuid, kind: u32, extras: usize) {
+        let mut form = Form::of(time, id, kind);
         if self.len == 0 {
-            (self.stride, self.wide, self.base) = (0, false, time.saturating_sub(BEFORE));
+            (self.form, self.base) = (form, form.base(time));
+            self.stride = u8::try_from(form.fixed() + extras).unwrap_or(u8::MAX);
+            if form.reaches(self.base, time) {
+                return;
+            }
         }
-        let narrow = kind >> KIND == 0
-            && time.checked_sub(self.base).is_some_and(|offset| offset.cast_unsigned() >> (64 - KIND) == 0);
-        let wide = self.wide || !narrow;
-        let head = if wide { 3 } else { 2 };
-        let before = usize::from(self.stride).saturating_sub(self.head() + ID);
-        let stride = head + ID + extras.max(before);
-        if wide == self.wide && stride == usize::from(self.stride) {
+        let old_extras = usize::from(self.stride) - self.form.fixed();
+        form = form.max(self.form);
+        let mut base = self.base;
+        let (first, last) = match self.len() {
+            0 => (time, time),
+            len => (self.time(0).min(time), self.time(len - 1).max(time)),
+        };
+        if form != self.form || !form.reaches(base, time) {
+            // From its first event on, or else in a wider form.
+            base = form.base(first);
+            while !(form.reaches(base, first) && form.reaches(base, last)) {
+                form = if form == Form::Lean { Form::Narrow } else { Form::Wide };
+                base = form.base(first);
+            }
+        }
+        let stride = form.fixed() + extras.max(old_extras);
+        if form == self.form && base == self.base && stride == usize::from(self.stride) {
             return;
         }
         let old = std::mem::take(self);
         self.words = Vec::with_capacity(stride * (old.len() + 2));
-        (self.base, self.ever, self.wide) = (old.base, old.ever, wide);
+        (self.base, self.ever, self.form) = (base, old.ever, form);
         self.stride = u8::try_from(stride).unwrap_or(u8::MAX);
         for at in 0..old.len() {
-            let (time, id, kind) = (old.time(at), old.id(at), old.kind(at));
-            self.put(at, time, id, kind, old.extra(at));
+            self.put(at, old.time(at), old.id(at), old.kind(at), old.extra(at));
         }
         self.past = old.past;
     }
@@ -384,17 +472,28 @@ impl Ring {
             return;
         }
         let mut extra: Vec<u32> = self.extra(at)[..kind.extras()].to_vec();
-        extra.push(held.records.add(Arc::clone(record)));
+        extra.push(held.take_record(record));
         self.turn(at, kinds.number(group, kind.mask, true), &extra);
+    }
+
+    /// Keeps nothing of the event at `at` any longer.
+    pub(super) fn strip(&mut self, at: usize, kinds: &mut Kinds, group: &Group, held: &mut Held) {
+        let kind = *kinds.of(self.kind(at));
+        if !kind.record {
+            return;
+        }
+        let mut extra = self.extra(at)[..kind.extras()].to_vec();
+        if let Some(record) = extra.pop() {
+            held.records.release(record);
+        }
+        self.turn(at, kinds.number(group, kind.mask, false), &extra);
     }
 
     /// Makes an event one of another kind.
     fn turn(&mut self, at: usize, kind: u32, extra: &[u32]) {
-        let time = self.time(at);
-        self.fit(time, kind, extra.len());
-        self.write_head(at, time, kind);
-        let from = at * usize::from(self.stride) + self.head() + ID;
-        self.words[from..from + extra.len()].copy_from_slice(extra);
+        let (time, id) = (self.time(at), self.id(at));
+        self.fit(time, id, kind, extra.len());
+        self.write(at, time, id, kind, extra);
     }
 
     /// Lets go of what the event at `at` holds of the tables.
@@ -430,15 +529,35 @@ impl Ring {
         self.len = u32::try_from(to).unwrap_or(u32::MAX);
     }
 
-    /// Gives back memory beyond what `events` events take.
-    pub(super) fn shrink(&mut self, events: usize) {
-        self.words.shrink_to(events * usize::from(self.stride));
+    /// Gives back memory beyond what the events take, but for one or two more.
+    pub(super) fn shrink(&mut self) {
+        let room = self.words.len() + 2 * usize::from(self.stride);
+        if self.words.capacity() > room {
+            self.words.shrink_to(room);
+        }
     }
 
     /// Heap memory in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.words.capacity() * size_of::<u32>() + self.past.as_ref().map_or(0, |past| past.bytes())
     }
+}
+
+/// The low half.
+fn low(number: u128) -> u64 {
+    #[expect(clippy::cast_possible_truncation, reason = "the other half is written for itself")]
+    {
+        number as u64
+    }
+}
+
+/// Writes the low half, then the high one.
+fn halves(words: &mut [u32], number: u64) {
+    #[expect(clippy::cast_possible_truncation, reason = "the other half is written for itself")]
+    {
+        words[0] = number as u32;
+    }
+    words[1] = (number >> 32) as u32;
 }
 
 impl Kind {
@@ -533,11 +652,15 @@ mod tests {
     fn events_keep_their_place_and_their_values_however_wide_they_become() {
         let (group, mut kinds, mut held, mut ring) = (group(), Kinds::default(), Held::default(), Ring::default());
         let year = 366 * domain::DAY;
-        let times = [5, 3, 9, 3, i64::MAX, -200 * year, 150 * year, 4, i64::MIN];
+        let near = 60 * year;
+        let times =
+            [near, near - 1, near + 900, near, near - 4 * domain::DAY, 9, 3, i64::MAX, -200 * year, 4, i64::MIN];
         let record = Arc::new(Record::default());
         let mut expected = Vec::new();
         for (number, time) in times.into_iter().enumerate() {
-            let id = Uuid::from_u128((7_u128 << 100) + 50 - number as u128);
+            let tells = u128::from(time.unsigned_abs() / 1_000) << 80 | 7 << 76;
+            let id = if number < 5 { tells } else { 7 << 100 };
+            let id = Uuid::from_u128(id + (0xabc_u128 << 64) + 50 - number as u128);
             let text = held.texts.take(&format!("text {number}"));
             let amount = Decimal::from(number);
             let values = [(0, Value::None), (2, Value::Text(text)), (3, Value::Number(amount))];
@@ -549,6 +672,8 @@ mod tests {
             let at = ring.find(time, id).expect_err("new");
             ring.insert(at, New { time, id, values, record }, &mut kinds, &group, &mut held);
             expected.push((time, id, number, values.len()));
+            let form = [Form::Lean, Form::Narrow, Form::Wide][usize::from(number > 4) + usize::from(number > 6)];
+            assert_eq!(ring.form, form, "{number}");
         }
         expected.sort_unstable();
         assert_eq!(ring.len(), times.len());
@@ -568,7 +693,7 @@ mod tests {
         for at in 0..ring.len() {
             ring.release(at, &kinds, &group, &mut held);
         }
-        ring.retain(&[false; 9], &kinds);
+        ring.retain(&[false; 11], &kinds);
         assert!(ring.is_empty() && held.number_of.is_empty(), "everything is given back");
         assert!(held.records.things.iter().all(Option::is_none));
     }

@@ -111,9 +111,14 @@ impl Engine {
             if time > settled && time > given_up {
                 continue;
             }
-            let kind = kinds.of(number);
+            let kind = *kinds.of(number);
             kept[at] = time > given_up && time > settled.saturating_sub(kind.reach);
-            if !kept[at] || kind.lasting >= kind.reach {
+            if !kept[at] {
+                continue;
+            }
+            if kind.lasting >= kind.reach {
+                // What was kept of it was for decisions that have fallen.
+                ring.strip(at, kinds, of, &mut self.held);
                 continue;
             }
             let events = Events { ring, kinds, held: &self.held };

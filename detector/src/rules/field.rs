@@ -1,6 +1,7 @@
 //! [`Field`]: a name in a rule, resolved to a member of the activity.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use domain::Activity;
 use rust_decimal::Decimal;
@@ -139,7 +140,7 @@ impl Field {
             Self::Action => Member::borrowed(&activity.action),
             Self::Resource => text(&activity.resource),
             Self::Outcome => Member::borrowed(activity.outcome.as_str()),
-            Self::SourceIp => activity.source_ip.map_or(Member::Absent, |ip| Member::Text(Cow::Owned(ip.to_string()))),
+            Self::SourceIp => activity.source_ip.map_or(Member::Absent, |ip| Member::Text(Cow::Owned(address(ip)))),
             Self::UserAgent => text(&activity.user_agent),
             Self::Country => text(&activity.country),
             Self::LogType => activity.log_type.map_or(Member::Absent, |log_type| Member::borrowed(log_type.as_str())),
@@ -223,6 +224,23 @@ pub(super) fn is_number(text: &str) -> bool {
         })
 }
 
+/// The canonical text of an address; the usual ones without a formatter, as this is for every event.
+fn address(ip: IpAddr) -> String {
+    let IpAddr::V4(v4) = ip else { return ip.to_string() };
+    let mut text = String::with_capacity(15);
+    for (at, octet) in v4.octets().into_iter().enumerate() {
+        if at > 0 {
+            text.push('.');
+        }
+        for (unit, least) in [(100, 100), (10, 10), (1, 0)] {
+            if octet >= least {
+                text.push(char::from(b'0' + octet / unit % 10));
+            }
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use domain::Timestamp;
@@ -282,6 +300,15 @@ mod tests {
         }
         assert!(Field::resolve("list").attribute(&activity).is_some());
         assert!(Field::resolve("none").attribute(&activity).is_none());
+    }
+
+    #[test]
+    fn addresses_are_written_as_they_are_elsewhere() {
+        for octet in 0..=255 {
+            let ip = IpAddr::from([octet, 255 - octet, octet / 7, 1]);
+            assert_eq!(address(ip), ip.to_string());
+        }
+        assert_eq!(address("2001:DB8::1".parse().unwrap()), "2001:db8::1");
     }
 
     #[test]
