@@ -119,12 +119,16 @@ function pause(n) {
 export async function follow(path, { onEvent, onState, poll, signal }) {
   let last = null;
   let failures = 0;
+  let again = false;
   while (!signal.aborted && session) {
     let reached = false;
+    await seen(signal);
+    if (signal.aborted || !session) return;
+    const [connection, release] = whileSeen(signal);
     try {
       const headers = { Authorization: `Bearer ${session.token}`, Accept: "text/event-stream" };
       if (last) headers["Last-Event-ID"] = last;
-      const response = await fetch(path, { headers, signal, cache: "no-store" });
+      const response = await fetch(path, { headers, signal: connection, cache: "no-store" });
       if (response.status === 401) {
         end("Your session has ended. Log in again.");
         return;
@@ -133,7 +137,8 @@ export async function follow(path, { onEvent, onState, poll, signal }) {
       if (!response.ok) throw new Error(`status ${response.status}`);
       onState("live");
       // What happened between the last event and now, where there is no id to go on from.
-      if (failures > 0 && !last) await poll();
+      if (again && !last) await poll();
+      again = true;
       for await (const event of events(response.body)) {
         failures = 0;
         if (event.id) last = event.id;
@@ -143,6 +148,9 @@ export async function follow(path, { onEvent, onState, poll, signal }) {
     } catch {
       if (signal.aborted) return;
     }
+    // Let go because nobody looks: that is no failure, and the next turn waits until somebody does.
+    if (connection.aborted) continue;
+    release();
     failures += 1;
     if (reached || navigator.onLine) {
       try {
@@ -157,6 +165,41 @@ export async function follow(path, { onEvent, onState, poll, signal }) {
     }
     await wait(pause(Math.min(failures, 5)), signal);
   }
+}
+
+/**
+ * A browser keeps six connections to a server for all its tabs together. A tab that nobody looks at gives its streams up
+ * after a while, or a few forgotten ones would hold up the others; it goes on from the last event when it is seen.
+ */
+const UNSEEN = 15_000;
+
+/** A signal that ends with `signal`, or when the page was hidden for a while; and what ends it. */
+function whileSeen(signal) {
+  const over = new AbortController();
+  let timer = null;
+  const look = () => {
+    clearTimeout(timer);
+    if (document.hidden) timer = setTimeout(() => over.abort(), UNSEEN);
+  };
+  document.addEventListener("visibilitychange", look, { signal: over.signal });
+  over.signal.addEventListener("abort", () => clearTimeout(timer));
+  signal.addEventListener("abort", () => over.abort(), { signal: over.signal });
+  look();
+  return [over.signal, () => over.abort()];
+}
+
+/** Waits until the page is seen. */
+function seen(signal) {
+  if (!document.hidden || signal.aborted) return undefined;
+  return new Promise((resolve) => {
+    const over = new AbortController();
+    const done = () => {
+      over.abort();
+      resolve();
+    };
+    document.addEventListener("visibilitychange", done, { signal: over.signal });
+    signal.addEventListener("abort", done, { signal: over.signal });
+  });
 }
 
 /** Waits; ends early when the connection comes back or the page is left. */

@@ -1,11 +1,11 @@
 // Plots, as SVG. Each has a sentence for those who cannot see it; the figures stand in tables beside it.
 
 import { h, s } from "./dom.js";
-import { day, number, time } from "./format.js";
+import { day, duration, number, time } from "./format.js";
 
 /** A line of risk over time: `points` are `[ms, 0–100]`, `marks` are `{at, label, severity, href}`. */
 export function riskLine(points, { from, to, marks = [], label }) {
-  const [width, height, left, bottom, top] = [760, 220, 34, 24, 10];
+  const [width, height, left, bottom, top] = [760, 224, 34, 30, 10];
   const x = (at) => left + ((at - from) / Math.max(1, to - from)) * (width - left - 8);
   const y = (value) => top + (1 - value / 100) * (height - top - bottom);
   const line = points.map(([at, value], i) => `${i ? "L" : "M"}${x(at).toFixed(1)} ${y(value).toFixed(1)}`).join("");
@@ -18,7 +18,7 @@ export function riskLine(points, { from, to, marks = [], label }) {
         s("line", { x1: left, x2: width - 8, y1: y(value), y2: y(value) }),
         s("text", { x: left - 7, y: y(value) + 3.5, "text-anchor": "end" }, value),
       ])),
-      s("g", { class: "grid" }, ticks.map((at) => s("text", { x: x(at), y: height - 6, "text-anchor": "middle" }, day(at)))),
+      s("g", { class: "grid" }, ticks.map((at) => s("text", { x: x(at), y: height - 4, "text-anchor": "middle" }, day(at)))),
       s("path", { class: "area", d: area }),
       s("path", { class: "line", d: line }),
       marks.map((mark) => s("a", { href: mark.href, "aria-label": mark.label },
@@ -48,13 +48,13 @@ export function bars(all, label) {
 export function eventLine(events, { from, to, crossing, label }) {
   const [width, height] = [760, 56];
   const span = Math.max(1, to - from);
-  const x = (at) => 14 + ((at - from) / span) * (width - 28);
+  const x = (at) => (to > from ? 14 + ((at - from) / span) * (width - 28) : width / 2);
   return h("div", { class: "chart strip" },
     s("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label },
       s("line", { class: "axis", x1: 8, x2: width - 8, y1: 30, y2: 30 }),
       crossing ? s("line", { class: "crossing", x1: x(crossing), x2: x(crossing), y1: 8, y2: 44 }) : null,
       events.map((event) => s("circle", { class: `dot ${event.of}`, cx: x(event.at), cy: 30, r: 5.5 }, s("title", {}, event.label)))),
-  );
+    h("p", { class: "ends soft small" }, time(new Date(from), "clock"), to > from ? h("span", {}, duration((to - from) / 1000)) : null, to > from ? time(new Date(to), "clock") : null));
 }
 
 /** What was observed against the threshold, to scale. */

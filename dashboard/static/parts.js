@@ -1,6 +1,6 @@
 // What several pages share.
 
-import { h, put } from "./dom.js";
+import { h, put, s } from "./dom.js";
 import { number, time, words } from "./format.js";
 
 /** The severity as a coloured word; the colour never says it alone. */
@@ -38,7 +38,7 @@ export function userLink(name) {
 export function subject(alert) {
   if (alert.user) return userLink(alert.user);
   const key = Object.entries(alert.key ?? {})[0];
-  return h("span", { class: "who" }, alert.ip ?? alert.session ?? (key ? key[1] : "–"));
+  return h("span", { class: alert.ip ? "who ip" : "who" }, alert.ip ?? alert.session ?? (key ? key[1] : "–"));
 }
 
 /** A technique of MITRE ATT&CK, linked to its page there. */
@@ -53,7 +53,9 @@ export function technique(id) {
 /** A risk of 0–100 as a number and a bar. */
 export function risk(score, level) {
   const value = Math.max(0, Math.min(100, Number(score) || 0));
-  const bar = h("meter", { min: 0, max: 100, value, class: `risk ${riskClass(value)}`, "aria-label": `Risk ${number(value)} of 100` });
+  const meter = { role: "meter", "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": Math.round(value), "aria-label": "Risk" };
+  const bar = s("svg", { ...meter, class: `risk ${riskClass(value)}`, viewBox: "0 0 100 10", preserveAspectRatio: "none" },
+    s("rect", { class: "track", width: 100, height: 10 }), s("rect", { class: "level", width: value, height: 10 }));
   return h("span", { class: "risk-line" }, h("strong", { class: "figure", title: level }, Math.round(value)), bar);
 }
 

@@ -125,7 +125,7 @@ export function shortList(caption, alerts) {
   return table(caption, [
     ["Severity", (alert) => severity(alert.severity), "narrow"],
     ["What", (alert) => [alertLink(alert), h("div", { class: "soft small" }, alert.explanation)], "grow"],
-    ["Last event", (alert) => time(alert.last_event_at, "ago"), "narrow"],
+    ["Last event", (alert) => time(alert.last_event_at, "ago"), "mid narrow"],
     ["State", standing, "mid narrow"],
   ], alerts);
 }

@@ -1,9 +1,10 @@
-// All alerts, filtered, a page at a time.
+// All alerts, filtered, a page at a time; several can be judged at once.
 
-import { at, call, get } from "../api.js";
-import { field, h, put, select } from "../dom.js";
-import { time } from "../format.js";
+import { at, call, get, user } from "../api.js";
+import { announce, field, h, put, select } from "../dom.js";
+import { count, time } from "../format.js";
 import { alertLink, empty, loading, notice, panel, severity, standing, subject, table, waiting } from "../parts.js";
+import { VERDICTS } from "./triage.js";
 
 const FIELDS = ["status", "severity", "user", "rule"];
 
@@ -16,35 +17,38 @@ export function show(place, frame) {
   const list = h("div", {}, waiting(8));
   const form = h("form", { class: "filters", role: "search", "aria-label": "Filter alerts" },
     field("Status", status), field("Severity", level), field("User", who), field("Rule", rule));
+  const values = () => ({ status: status.value, severity: level.value, user: who.value.trim(), rule: rule.value });
   const apply = () => {
-    const values = { status: status.value, severity: level.value, user: who.value.trim(), rule: rule.value };
-    const next = new URLSearchParams(Object.entries(values).filter(([, value]) => value));
+    const next = new URLSearchParams(Object.entries(values()).filter(([, value]) => value));
     history.replaceState(null, "", `#/alerts${next.size ? `?${next}` : ""}`);
-    load(values);
+    load(values());
   };
   form.addEventListener("change", apply);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     apply();
   });
-  put(place, h("h1", { tabindex: -1 }, "Alerts"), panel("The queue", { id: "queue-title" }, form, list));
+  const chosen = selection(() => load(values()));
+  put(place, h("h1", { tabindex: -1 }, "Alerts"), panel("The queue", { id: "queue-title" }, form, list), chosen.bar);
 
   get("/api/rules", signal).then((rules) => {
-    const sorted = rules.filter((one) => one.level !== "informational").sort((a, b) => a.title.localeCompare(b.title));
+    const sorted = rules.filter((one) => one.level.toLowerCase() !== "informational" && one.reports !== false).sort((a, b) => a.title.localeCompare(b.title));
     put(rule, h("option", { value: "" }, "Any rule"), sorted.map((one) => h("option", { value: one.id }, one.title)));
     rule.value = query.get("rule") ?? "";
   }, () => {});
 
   let turn = 0;
-  function load(values) {
+  function load(wanted) {
     turn += 1;
     const mine = turn;
+    chosen.clear();
     put(list, waiting(8));
     loading(list, signal, async () => {
-      const { body, headers } = await call("GET", at("/api/alerts", { ...values, limit: 50 }), { signal });
+      const { body, headers } = await call("GET", at("/api/alerts", { ...wanted, limit: 50 }), { signal });
       if (mine !== turn) return [...list.childNodes];
-      if (!body.length) return nothing(values);
+      if (!body.length) return nothing(wanted);
       const shown = table("Alerts, newest first", [
+        [h("span", { class: "hidden" }, "Choose"), chosen.box, "narrow"],
         ["Severity", (alert) => severity(alert.severity), "narrow"],
         ["What", (alert) => [alertLink(alert), h("div", { class: "soft small" }, alert.explanation)], "grow"],
         ["About", subject, "person-cell"],
@@ -69,10 +73,10 @@ export function show(place, frame) {
       button.disabled = true;
       try {
         const { body, headers: after } = await call("GET", next, { signal });
-        const first = body.map(shown.line);
-        shown.body.append(...first);
+        const rows = body.map(shown.line);
+        shown.body.append(...rows);
         further(shown, more, after);
-        first[0]?.querySelector("a")?.focus();
+        rows[0]?.querySelector("a")?.focus();
       } catch (error) {
         button.disabled = false;
         if (!signal.aborted) put(more, notice("bad", error.message), button);
@@ -82,6 +86,59 @@ export function show(place, frame) {
   }
 
   load(Object.fromEntries(FIELDS.map((name) => [name, query.get(name) ?? ""])));
+}
+
+/** The alerts that are ticked, and what can be done with all of them: the server takes all or none. */
+function selection(done) {
+  const ids = new Set();
+  const words = h("strong", { "aria-live": "polite" });
+  const told = h("div", { "aria-live": "polite" });
+  const verdict = select(VERDICTS.map(([value, label]) => [value, label]), "benign");
+  const reason = h("input", { maxlength: 2000, placeholder: "One sentence for all of them" });
+  const bar = h("form", { class: "panel chosen", hidden: true, novalidate: true, "aria-label": "The chosen alerts" },
+    h("div", { class: "filters" }, words, field("What were they?", verdict), field("How do you know?", reason),
+      h("div", { class: "buttons" },
+        h("button", { class: "primary", type: "submit" }, "Close them"),
+        h("button", { type: "button", onclick: () => send({ status: "acknowledged", assignee: user().username }, "taken up") }, "Take them up"))),
+    told);
+  const draw = () => {
+    bar.hidden = ids.size === 0;
+    words.textContent = `${count(ids.size, "alert")} chosen`;
+    if (!ids.size) put(told);
+  };
+  const clear = () => {
+    ids.clear();
+    draw();
+  };
+  async function send(change, did) {
+    try {
+      const { body } = await call("POST", "/api/alerts/triage", { body: { ids: [...ids], ...change } });
+      announce(`${count(body.updated, "alert")} ${did}`);
+      reason.value = "";
+      done();
+    } catch (error) {
+      put(told, notice("bad", error.message));
+    }
+  }
+  bar.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (reason.value.trim()) {
+      send({ status: "closed", verdict: verdict.value, reason: reason.value.trim() }, "closed");
+    } else {
+      put(told, notice("bad", "Say in a few words how you know; whoever comes after you will read it."));
+      reason.focus();
+    }
+  });
+  const box = (alert) => {
+    const tick = h("input", { type: "checkbox", "aria-label": `Choose ${alert.rule}, ${alert.user ?? alert.ip ?? ""}`, checked: ids.has(alert.alert_id) });
+    tick.addEventListener("change", () => {
+      if (tick.checked) ids.add(alert.alert_id);
+      else ids.delete(alert.alert_id);
+      draw();
+    });
+    return tick;
+  };
+  return { bar, box, clear };
 }
 
 function nothing(values) {

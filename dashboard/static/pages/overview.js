@@ -2,10 +2,10 @@
 
 import { at, follow, get } from "../api.js";
 import { announce, h, put } from "../dom.js";
-import { count, duration, number, time } from "../format.js";
+import { count, number, time } from "../format.js";
 import { activities, empty, loading, panel, risk, severity, standing, subject, userLink, waiting } from "../parts.js";
 
-const ALERTS = 12;
+const ALERTS = 7;
 const ROWS = 25;
 
 export function show(place, frame) {
@@ -31,7 +31,10 @@ export function show(place, frame) {
     const open = [...alerts.values()].filter((alert) => alert.status !== "closed" && shown(alert));
     open.sort((a, b) => b.last_event_at.localeCompare(a.last_event_at));
     draw(queue, open.length
-      ? h("ol", { class: "cards" }, open.slice(0, ALERTS).map(card))
+      ? [
+        h("ol", { class: "cards" }, open.slice(0, ALERTS).map(card)),
+        open.length > ALERTS ? h("p", { class: "small" }, h("a", { href: "#/alerts?status=open" }, `${count(open.length - ALERTS, "more alert")} not closed`)) : null,
+      ]
       : empty("Nothing needs your attention.", "Alerts appear here as they are found. To see one, fail to log in six times as anybody, from another tab.", h("a", { href: "#/rules" }, "What is looked for")));
   };
   const drawRows = () => {
@@ -155,7 +158,7 @@ export function card(alert) {
     h("p", { class: "card-meta" },
       subject(alert),
       alert.ip && alert.user ? h("span", { class: "mono" }, alert.ip) : null,
-      h("span", {}, `${number(alert.observed)} in ${duration(alert.window_s)}`),
+      alert.techniques.slice(0, 2).map((id) => h("span", {}, id)),
       alert.status === "open" ? null : standing(alert)));
 }
 

@@ -3,7 +3,7 @@
 import { at, call, get, isAdmin } from "../api.js";
 import { field, h, put, select } from "../dom.js";
 import { DAY, count, duration, number, time, words } from "../format.js";
-import { empty, loading, notice, panel, table, technique, waiting } from "../parts.js";
+import { empty, loading, notice, panel, table, technique, userLink, waiting } from "../parts.js";
 import { shortList } from "./alert.js";
 
 const EXAMPLE = `title: Order deleted
@@ -33,6 +33,7 @@ export function show(place, { query, signal }) {
   put(place,
     h("h1", { tabindex: -1 }, "Rules"),
     panel("What is looked for", { id: "rules-title", side: h("span", { class: "soft small" }, "Fired: the last 30 days") }, h("div", { class: "filters" }, field("Find by title or technique", search)), list),
+    isAdmin() ? exceptions(signal) : null,
     form ?? panel("Try a rule", { id: "trial-title" }, h("p", { class: "soft" }, "Trying rules on the stored activities is an Admin's right.")));
 
   loading(list, signal, async () => {
@@ -56,6 +57,35 @@ export function show(place, { query, signal }) {
     queueMicrotask(() => place.querySelector("details[open]")?.scrollIntoView({ block: "center" }));
     return [place, parts ? h("p", { class: "soft small" }, `And ${count(parts, "building block")} that other rules are made of.`) : null];
   });
+}
+
+/** What is known and accepted for a while. It is counted, and ends on its own. */
+function exceptions(signal) {
+  const list = h("div", {}, waiting(2));
+  const load = () => loading(list, signal, async () => {
+    const [all, rules] = await Promise.all([get("/api/exceptions", signal), get("/api/rules", signal)]);
+    if (!all.length) return empty("None.", "An exception is made on the page of an alert, where it says “Accept this for a while”.");
+    const title = new Map(rules.map((rule) => [rule.id, rule.title]));
+    const end = (row) => h("button", { type: "button", "aria-label": `End the exception for ${title.get(row.rule_id) ?? row.rule_id}`, onclick: async (event) => {
+      event.target.disabled = true;
+      try {
+        await call("DELETE", `/api/exceptions/${row.exception_id}`);
+        load();
+      } catch (error) {
+        put(list, notice("bad", h("p", {}, error.message), h("button", { type: "button", onclick: load }, "Show them again")));
+      }
+    } }, "End it");
+    return table("Exceptions", [
+      ["Rule", (row) => title.get(row.rule_id) ?? row.rule_id, "grow"],
+      ["About", (row) => Object.entries(row.key).map(([name, value]) => `${words(name).toLowerCase()} ${value}`).join(", ")],
+      ["Why", (row) => [row.reason, h("div", { class: "soft small" }, "by ", userLink(row.created_by))], "grow mid"],
+      ["Until", (row) => time(row.until, "clock"), "narrow mid"],
+      ["Kept out", (row) => number(row.suppressed), "right narrow"],
+      ["", end, "narrow"],
+    ], all);
+  });
+  load();
+  return panel("Exceptions", { id: "exceptions-title" }, list);
 }
 
 function rows(rules, found, chosen, take) {

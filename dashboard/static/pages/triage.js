@@ -6,7 +6,7 @@ import { DAY } from "../format.js";
 import { facts, notice, panel } from "../parts.js";
 import { words } from "../format.js";
 
-const VERDICTS = [
+export const VERDICTS = [
   ["true_positive", "It was an attack", "Somebody did what they should not. It counts fully."],
   ["benign", "It happened, and was fine", "Real but allowed, such as a planned clean-up. It counts no more."],
   ["false_positive", "The rule was wrong", "What it says did not happen. It counts no more."],

@@ -86,7 +86,7 @@ export function show(place, frame) {
 
 function contributions(all) {
   if (!all.length) return empty("Nothing at the moment.");
-  const sorted = [...all].sort((a, b) => b.weight - a.weight);
+  const sorted = [...all].sort((a, b) => b.points - a.points);
   return h("ol", { class: "people" }, sorted.slice(0, 12).map((part) => h("li", { class: "person" },
     h("div", { class: "person-line" }, h("a", { class: "row-title", href: `#/alerts/${encodeURIComponent(part.alert_id)}` }, part.name), h("strong", { class: "risk-line", title: "Points added to the score" }, `+${number(part.points)}`)),
     h("p", { class: "small soft" }, part.description),

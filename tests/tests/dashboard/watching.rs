@@ -84,3 +84,31 @@ async fn others_are_told_whom_it_is_for_and_whoever_is_logged_out_elsewhere_logs
     let _ = browser.until("!!document.querySelector('form.login')").await;
     browser.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_alerts_are_judged_at_once() {
+    let app = TestApp::start().await;
+    guess(&app, "bob").await;
+    guess(&app, "eve").await;
+    app.settled().await;
+    let Some(browser) = Browser::open(&app).await else { return };
+    browser.log_in("sam").await;
+    browser.go("/#/alerts").await;
+    for name in ["bob", "eve"] {
+        browser.click(&format!("input[type=checkbox][aria-label$=', {name}']")).await;
+    }
+    browser.shows(".chosen", "2 alerts chosen").await;
+    browser.click(".chosen button[type=submit]").await;
+    browser.shows(".chosen [role=alert]", "how you know").await;
+    browser.enter(".chosen input", "A drill, announced by mail.").await;
+    browser.click(".chosen button[type=submit]").await;
+    let _ = browser.until("document.querySelector('.chosen').hidden").await;
+    let closed = app.supervisor().await.get("/api/alerts?status=closed").await.expect(200).rows();
+    let mut users: Vec<_> = closed.iter().filter_map(|alert| alert["user"].as_str()).collect();
+    users.sort_unstable();
+    assert_eq!(users, ["bob", "eve"]);
+    assert!(
+        closed.iter().all(|alert| alert["verdict"] == "benign" && alert["reason"] == "A drill, announced by mail.")
+    );
+    browser.close().await;
+}
