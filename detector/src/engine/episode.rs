@@ -110,6 +110,8 @@ pub(super) struct Ended {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Episodes {
     settled: Vec<Episode>,
+    /// What is settled is the first of `live`, and stands nowhere else: nothing has come since.
+    folded: bool,
     tail: VecDeque<Crossing>,
     pub(super) live: Vec<Episode>,
     /// Copies of `live` after so many crossings of `tail`.
@@ -141,6 +143,7 @@ impl Episodes {
 
     /// Adds a crossing behind all others. With `apply` it takes effect at once; without, [`Self::remake`] follows.
     pub(super) fn push(&mut self, crossing: Crossing, apply: bool, node: &Node, level: Severity, events: Events<'_>) {
+        self.unfold();
         if apply {
             extend(&mut self.live, &crossing, node, level, events);
         }
@@ -153,6 +156,20 @@ impl Episodes {
         }
     }
 
+    fn unfold(&mut self) {
+        if std::mem::take(&mut self.folded) {
+            self.settled.clone_from(&self.live);
+        }
+    }
+
+    /// Two copies of one thing become one.
+    fn fold(&mut self) {
+        if self.tail.is_empty() && self.settled.len() == 1 && self.live.len() == 1 {
+            self.settled = Vec::new();
+            self.folded = true;
+        }
+    }
+
     fn mark(&mut self) {
         self.marks.push_back((self.tail.len(), self.live.clone()));
         if self.marks.len() > 2 {
@@ -162,6 +179,7 @@ impl Episodes {
 
     /// Makes the live episodes anew from what is settled and the crossings since, and gives back what ended by that.
     pub(super) fn remake(&mut self, node: &Node, level: Severity, events: Events<'_>) -> Vec<Ended> {
+        self.unfold();
         let (from, base) = match self.marks.back() {
             Some((after, live)) => (*after, live.clone()),
             None => (0, self.settled.clone()),
@@ -234,6 +252,11 @@ impl Episodes {
 
     /// Folds the crossings up to `watermark` and gives back the episodes that are over by then.
     pub(super) fn settle(&mut self, watermark: i64, node: &Node, level: Severity, events: Events<'_>) -> Vec<Ended> {
+        let is_over = |episode: &Episode| episode.last.saturating_add(node.episode) <= watermark;
+        if self.folded && self.live.first().is_some_and(|live| !is_over(live)) {
+            return Vec::new();
+        }
+        self.unfold();
         let mut over = 0;
         let mut folded = 0;
         while let Some(crossing) = self.tail.front().filter(|crossing| crossing.time <= watermark).cloned() {
@@ -248,7 +271,7 @@ impl Episodes {
         if folded > 0 && self.tail.capacity() > 2 * self.tail.len() {
             self.tail.shrink_to_fit();
         }
-        if self.settled.first().is_some_and(|last| last.last.saturating_add(node.episode) <= watermark) {
+        if self.settled.first().is_some_and(is_over) {
             self.settled.clear();
             over += 1;
         }
@@ -261,10 +284,13 @@ impl Episodes {
             }
         }
         let over = over.min(self.live.len());
-        self.live.drain(..over).map(|episode| Ended { episode, state: AlertState::Closed, into: None }).collect()
+        let ended =
+            self.live.drain(..over).map(|episode| Ended { episode, state: AlertState::Closed, into: None }).collect();
+        self.fold();
+        ended
     }
 
-    /// The summary of what is settled.
+    /// The summary of what is settled, where it is not the first of `live`.
     pub(super) fn settled_mut(&mut self) -> Option<&mut Episode> {
         self.settled.first_mut()
     }

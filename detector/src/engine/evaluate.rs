@@ -140,7 +140,7 @@ impl Engine {
                 let fresh = values.iter().fold(0, |mask, (bit, _)| mask | 1 << bit);
                 if at < state.ring.len() {
                     let events = Events { ring: &state.ring, kinds, held };
-                    for node in &mut state.nodes {
+                    for node in state.nodes.iter_mut() {
                         let of = &plan.nodes[node.node as usize];
                         if of.mask & fresh == 0 {
                             node.window.shift(at);
@@ -226,10 +226,6 @@ impl Engine {
                 None => match glance(of, condition, events, at) {
                     Some(verdict) if !verdict.holds && baseline.is_none() => continue,
                     _ => {
-                        if nodes.len() == nodes.capacity() {
-                            // Doubling would cost more memory than the few rules that are still to come.
-                            nodes.reserve_exact(1);
-                        }
                         let number = u32::try_from(node).unwrap_or(u32::MAX);
                         let mut window = Window::after(at, 0);
                         let verdict = window.evaluate(of, condition, events, at);
@@ -349,7 +345,7 @@ fn join(
     held: &mut Held,
 ) {
     let events = Events { ring: &state.ring, kinds, held };
-    for node in &mut state.nodes {
+    for node in state.nodes.iter_mut() {
         let of = &plan.nodes[node.node as usize];
         if of.mask >> bit & 1 == 1 {
             node.window.rewind(of, events, at);

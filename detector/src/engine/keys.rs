@@ -1,5 +1,7 @@
 //! [`Keys`]: the states of all keys of one group.
 
+use std::ops::{Deref, DerefMut};
+
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::episode::Episodes;
@@ -15,10 +17,53 @@ const CHUNK: usize = 256;
 pub(super) struct KeyState {
     pub(super) key: Box<str>,
     pub(super) ring: Ring,
-    /// States of the rules that have something to remember of this key: mostly none.
-    pub(super) nodes: Vec<NodeState>,
-    /// The number of events at which the ring is thinned out next.
-    pub(super) thin_at: u32,
+    pub(super) nodes: Nodes,
+}
+
+/// States of the rules that have something to remember of a key: mostly there are none.
+#[derive(Debug, Default)]
+pub(super) struct Nodes(
+    #[expect(clippy::box_collection, reason = "one word where there is none")] Option<Box<Vec<NodeState>>>,
+);
+
+impl Deref for Nodes {
+    type Target = [NodeState];
+
+    fn deref(&self) -> &[NodeState] {
+        self.0.as_deref().map_or(&[], Vec::as_slice)
+    }
+}
+
+impl DerefMut for Nodes {
+    fn deref_mut(&mut self) -> &mut [NodeState] {
+        self.0.as_deref_mut().map_or(&mut [], Vec::as_mut_slice)
+    }
+}
+
+impl Nodes {
+    pub(super) fn push(&mut self, node: NodeState) {
+        let nodes = self.0.get_or_insert_default();
+        // Doubling would cost more memory than the few rules that are still to come.
+        nodes.reserve_exact(1);
+        nodes.push(node);
+    }
+
+    /// Drops what rules need not remember.
+    fn tidy(&mut self) {
+        let Some(nodes) = &mut self.0 else { return };
+        nodes.retain(|state| state.episodes.is_some());
+        nodes.shrink_to_fit();
+        if nodes.is_empty() {
+            self.0 = None;
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let Some(nodes) = &self.0 else { return 0 };
+        let of =
+            |state: &NodeState| state.window.bytes() + state.episodes.as_ref().map_or(0, |episodes| episodes.bytes());
+        size_of::<Vec<NodeState>>() + nodes.capacity() * size_of::<NodeState>() + nodes.iter().map(of).sum::<usize>()
+    }
 }
 
 /// What one rule knows of one key.
@@ -32,7 +77,9 @@ pub(super) struct NodeState {
 impl KeyState {
     /// A key of which nothing is known.
     pub(super) fn new(key: Box<str>) -> Self {
-        Self { key, ring: Ring::default(), nodes: Vec::new(), thin_at: room(0) }
+        let mut state = Self { key, ring: Ring::default(), nodes: Nodes::default() };
+        state.ring.set_left(room(0));
+        state
     }
 
     /// The state of a node, where it has one.
@@ -49,25 +96,20 @@ impl KeyState {
     /// After thinning: sets the size at which that happens next, at the latest at `most`, and drops what rules need not
     /// remember.
     pub(super) fn thinned(&mut self, most: usize) {
-        self.thin_at = room(self.ring.len()).min(u32::try_from(most).unwrap_or(u32::MAX));
+        let len = self.ring.len();
+        self.ring.set_left(room(len).min(most.saturating_sub(len)));
         self.ring.shrink();
-        self.nodes.retain(|state| state.episodes.is_some());
-        self.nodes.shrink_to_fit();
+        self.nodes.tidy();
     }
 
     fn bytes(&self) -> usize {
-        let nodes: usize = self
-            .nodes
-            .iter()
-            .map(|state| state.window.bytes() + state.episodes.as_ref().map_or(0, |episodes| episodes.bytes()))
-            .sum();
-        self.ring.bytes() + self.nodes.capacity() * size_of::<NodeState>() + nodes + self.key.len()
+        self.ring.bytes() + self.nodes.bytes() + self.key.len()
     }
 }
 
-/// The room for a ring of so many events: a quarter more, so that each event pays for looking at four.
-fn room(events: usize) -> u32 {
-    u32::try_from(events + events / 4 + 3).unwrap_or(u32::MAX)
+/// After so many more events a ring of this many is thinned out: a quarter, so that each event pays for looking at four.
+fn room(events: usize) -> usize {
+    events / 4 + 3
 }
 
 /// The keys of one group.

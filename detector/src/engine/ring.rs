@@ -271,6 +271,8 @@ pub(super) struct Ring {
     /// Words of an event.
     stride: u8,
     form: Form,
+    /// After so many more events it is thinned out.
+    left: u16,
 }
 
 /// An event that is set into a ring.
@@ -286,6 +288,16 @@ pub(super) struct New<'a> {
 impl Ring {
     pub(super) fn len(&self) -> usize {
         self.len as usize
+    }
+
+    /// Whether it has grown so much that it should be thinned out.
+    pub(super) fn is_grown(&self) -> bool {
+        self.left == 0
+    }
+
+    /// After how many more events it should be thinned out.
+    pub(super) fn set_left(&mut self, events: usize) {
+        self.left = u16::try_from(events).unwrap_or(u16::MAX);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -377,6 +389,7 @@ impl Ring {
         let kind = kinds.number(group, mask, new.record.is_some());
         self.fit(new.time, new.id, kind, extras);
         self.put(at, new.time, new.id, kind, &extra[..extras]);
+        self.left = self.left.saturating_sub(1);
         self.ever |= mask;
     }
 
@@ -446,7 +459,7 @@ impl Ring {
         }
         let old = std::mem::take(self);
         self.words = Vec::with_capacity(stride * (old.len() + 2));
-        (self.base, self.ever, self.form) = (base, old.ever, form);
+        (self.base, self.ever, self.form, self.left) = (base, old.ever, form, old.left);
         self.stride = u8::try_from(stride).unwrap_or(u8::MAX);
         for at in 0..old.len() {
             self.put(at, old.time(at), old.id(at), old.kind(at), old.extra(at));

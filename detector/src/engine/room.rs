@@ -56,7 +56,7 @@ impl Engine {
     /// Thins out a ring that has grown, and gives up its oldest events where it is full.
     pub(super) fn make_room(&mut self, plan: &Plan, slot: Slot) {
         let Some(state) = self.keys[slot.group].get(slot.slot) else { return };
-        if state.ring.len() < state.thin_at as usize {
+        if !state.ring.is_grown() {
             return;
         }
         self.thin(plan, slot, i64::MIN);
@@ -135,7 +135,7 @@ impl Engine {
         for at in (0..ring.len()).filter(|at| !kept[*at]) {
             ring.release(at, kinds, of, &mut self.held);
         }
-        for node in &mut state.nodes {
+        for node in state.nodes.iter_mut() {
             node.window.thinned(kept.iter().take(node.window.looked_at()).filter(|kept| **kept).count());
         }
         ring.retain(kept, kinds);

@@ -34,7 +34,7 @@ use super::record::Record;
 use super::ring::{Events, Held, Kinds};
 
 /// The form of what is written.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 /// Figures of peers in one row.
 const FIGURES: usize = 4_096;
 
