@@ -2,8 +2,10 @@
 //! watermark passes.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 
 use domain::DAY;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use serde::{Deserialize, Serialize};
 
 /// At most so many values are remembered for a key.
@@ -74,17 +76,19 @@ impl Silences {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Known {
     first: i64,
-    /// Events, and how many of them lie at the time of the last.
-    pub(super) events: u64,
+    /// Events, and how many of them lie at the time of the last. More than these count to are as good as these.
+    pub(super) events: u32,
     last: i64,
-    pub(super) at_last: u64,
+    pub(super) at_last: u32,
     values: Vec<(Box<str>, Last)>,
 }
 
 /// Which values each key has had.
 #[derive(Debug, Default)]
 pub(super) struct Firsts {
-    pub(super) keys: HashMap<Box<str>, Known>,
+    /// Each for itself: a table with room to grow has room for pointers only.
+    keys: HashTable<Box<(Box<str>, Known)>>,
+    hashes: DefaultHashBuilder,
     pub(super) sweep_at: usize,
     /// Values that were given up because a key had too many.
     pub(super) lost: u64,
@@ -103,19 +107,21 @@ impl Firsts {
     pub(super) fn note(&mut self, key: &str, value: &str, time: i64, novelty: Novelty) -> bool {
         if self.keys.len() >= self.sweep_at {
             let kept = novelty.within.max(novelty.after_age).saturating_add(REMEMBERED);
-            self.keys.retain(|_, known| known.last >= time.saturating_sub(kept));
+            self.keys.retain(|entry| entry.1.last >= time.saturating_sub(kept));
             self.sweep_at = (2 * self.keys.len()).max(1_024);
         }
-        let Some(known) = self.keys.get_mut(key) else {
+        let hash = self.hashes.hash_one(key);
+        let Some(entry) = self.keys.find_mut(hash, |entry| *entry.0 == *key) else {
             let values = vec![(value.into(), Last::at(time))];
-            self.keys.insert(key.into(), Known { first: time, events: 1, last: time, at_last: 1, values });
+            self.insert(key, Known { first: time, events: 1, last: time, at_last: 1, values });
             return novelty.after_age <= 0 && novelty.after_events == 0;
         };
+        let known = &mut entry.1;
         let before = if known.last < time { known.events } else { known.events - known.at_last };
-        let learnt = time.saturating_sub(known.first) >= novelty.after_age && before >= novelty.after_events;
-        known.at_last = if known.last < time { 1 } else { known.at_last + 1 };
+        let learnt = time.saturating_sub(known.first) >= novelty.after_age && u64::from(before) >= novelty.after_events;
+        known.at_last = if known.last < time { 1 } else { known.at_last.saturating_add(1) };
         known.last = time;
-        known.events += 1;
+        known.events = known.events.saturating_add(1);
         let seen = match known.values.iter_mut().find(|(of, _)| **of == *value) {
             Some((_, last)) => {
                 let seen = last.within(time, novelty.within);
@@ -130,6 +136,7 @@ impl Firsts {
                     known.values.swap_remove(oldest);
                     self.lost += 1;
                 }
+                known.values.reserve_exact(1);
                 known.values.push((value.into(), Last::at(time)));
                 false
             }
@@ -137,18 +144,27 @@ impl Firsts {
         learnt && !seen
     }
 
+    /// Takes in what is known of a key that is not there yet.
+    pub(super) fn insert(&mut self, key: &str, known: Known) {
+        let hashes = &self.hashes;
+        let hash = |entry: &Box<(Box<str>, Known)>| hashes.hash_one(&*entry.0);
+        self.keys.insert_unique(hashes.hash_one(key), Box::new((key.into(), known)), hash);
+    }
+
+    /// Each key, and what is known of it.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Known)> {
+        self.keys.iter().map(|entry| (&*entry.0, &entry.1))
+    }
+
     /// Heap memory in bytes.
     pub(super) fn bytes(&self) -> usize {
-        let keys: usize = self
-            .keys
-            .iter()
-            .map(|(key, known)| {
-                key.len()
-                    + known.values.capacity() * size_of::<(Box<str>, Last)>()
-                    + known.values.iter().map(|(value, _)| value.len()).sum::<usize>()
-            })
-            .sum();
-        keys + self.keys.capacity() * (size_of::<(Box<str>, Known)>() + 1)
+        let of = |(key, known): (&str, &Known)| {
+            size_of::<(Box<str>, Known)>()
+                + key.len()
+                + known.values.capacity() * size_of::<(Box<str>, Last)>()
+                + known.values.iter().map(|(value, _)| value.len()).sum::<usize>()
+        };
+        self.keys.allocation_size() + self.iter().map(of).sum::<usize>()
     }
 }
 

@@ -53,7 +53,8 @@ impl Past {
 
     /// Seven bits a byte, the lowest first (LEB128).
     fn write(&mut self, mut number: u128) {
-        if self.steps.len() == self.steps.capacity() {
+        // A number of 128 bits has 19 bytes; beyond the room there is, a vector would double.
+        if self.steps.capacity() - self.steps.len() < (128 - number.leading_zeros()) as usize / 7 + 1 {
             self.steps.reserve_exact(8 + self.steps.len() / 8);
         }
         while number >= 0x80 {

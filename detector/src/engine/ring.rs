@@ -524,21 +524,24 @@ impl Ring {
         }
     }
 
-    /// Drops the events that are not `kept`; what they held has been released.
+    /// Drops the events that are not `kept`; what they held has been released. The others have no more room than they
+    /// need.
     pub(super) fn retain(&mut self, kept: &[bool], kinds: &Kinds) {
+        let stays = |at: &usize| kept.get(*at).copied().unwrap_or(true);
+        let extras = (0..self.len()).filter(stays).map(|at| kinds.of(self.kind(at)).extras()).max().unwrap_or(0);
         let stride = usize::from(self.stride);
+        let new = stride.min(self.form.fixed() + extras);
         let mut to = 0;
         self.ever = 0;
-        for at in 0..self.len() {
-            if kept.get(at).copied().unwrap_or(true) {
-                self.ever |= kinds.of(self.kind(at)).mask;
-                if to < at {
-                    self.words.copy_within(at * stride..(at + 1) * stride, to * stride);
-                }
-                to += 1;
+        for at in (0..self.len()).filter(stays) {
+            self.ever |= kinds.of(self.kind(at)).mask;
+            if at * stride != to * new {
+                self.words.copy_within(at * stride..at * stride + new, to * new);
             }
+            to += 1;
         }
-        self.words.truncate(to * stride);
+        self.stride = u8::try_from(new).unwrap_or(u8::MAX);
+        self.words.truncate(to * new);
         self.len = u32::try_from(to).unwrap_or(u32::MAX);
     }
 

@@ -107,18 +107,18 @@ impl Engine {
         let mut met = Met::default();
         let mut went = Vec::new();
         for at in (0..ring.len()).rev() {
-            let (time, number) = (ring.time(at), ring.kind(at));
+            let time = ring.time(at);
             if time > settled && time > given_up {
                 continue;
             }
-            let kind = *kinds.of(number);
+            let kind = *kinds.of(ring.kind(at));
             kept[at] = time > given_up && time > settled.saturating_sub(kind.reach);
             if !kept[at] {
                 continue;
             }
+            // What was kept of it was for decisions that have fallen.
+            ring.strip(at, kinds, of, &mut self.held);
             if kind.lasting >= kind.reach {
-                // What was kept of it was for decisions that have fallen.
-                ring.strip(at, kinds, of, &mut self.held);
                 continue;
             }
             let events = Events { ring, kinds, held: &self.held };
@@ -129,7 +129,7 @@ impl Engine {
             }
             if !needed {
                 kept[at] = false;
-                went.push((time, number));
+                went.push((time, ring.kind(at)));
             }
         }
         for at in (0..ring.len()).filter(|at| !kept[*at]) {

@@ -135,7 +135,7 @@ impl Engine {
     fn save_histories(&self, writer: &mut Writer<'_>) -> Result<(), SnapshotError> {
         for (rule, firsts) in &self.firsts {
             writer.put(&Row::FirstsOf { rule: *rule, sweep_at: firsts.sweep_at, lost: firsts.lost })?;
-            for (key, known) in &firsts.keys {
+            for (key, known) in firsts.iter() {
                 writer.put(&Row::First { rule: *rule, key, known: Cow::Borrowed(known) })?;
             }
         }
