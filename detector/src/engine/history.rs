@@ -147,8 +147,8 @@ impl Firsts {
     /// Takes in what is known of a key that is not there yet.
     pub(super) fn insert(&mut self, key: &str, known: Known) {
         let hashes = &self.hashes;
-        let hash = |entry: &Box<(Box<str>, Known)>| hashes.hash_one(&*entry.0);
-        self.keys.insert_unique(hashes.hash_one(key), Box::new((key.into(), known)), hash);
+        let entry = Box::new((key.into(), known));
+        self.keys.insert_unique(hashes.hash_one(key), entry, |entry| hashes.hash_one(&*entry.0));
     }
 
     /// Each key, and what is known of it.
