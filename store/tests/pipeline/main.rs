@@ -7,6 +7,7 @@ mod harness;
 mod detection;
 mod ingest;
 mod logs;
+mod overview;
 mod pages;
 mod sample;
 mod triage;
