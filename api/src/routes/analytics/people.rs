@@ -1,6 +1,8 @@
 //! `GET /api/analytics/top-users`, who is at risk now, and `GET /api/analytics/user-risk`, one of them over time. By name:
 //! alerts are also about names that no account here has.
 
+use std::collections::HashSet;
+
 use axum::extract::State;
 use axum::response::Response;
 use domain::{DAY, Role, risk_level, username_key};
@@ -41,6 +43,9 @@ pub(super) async fn top(
         let count = risk.findings.len();
         let mut reasons: Vec<Share> = risk.findings.into_iter().map(Share::from).collect();
         reasons.sort_by(|a, b| b.weight().total_cmp(&a.weight()));
+        // The same rule again tells nothing new here.
+        let mut told = HashSet::new();
+        reasons.retain(|reason| told.insert(reason.rule().to_owned()));
         reasons.truncate(REASONS);
         users.push((risk.score, about(&user.username, account.as_ref(), risk.score), reasons, count, user.at));
     }

@@ -28,6 +28,11 @@ pub(crate) struct Share {
 }
 
 impl Share {
+    /// Its rule's id.
+    pub(super) fn rule(&self) -> &str {
+        &self.rule_id
+    }
+
     /// Its points after the fall.
     pub(super) fn weight(&self) -> f64 {
         self.weight
