@@ -124,12 +124,13 @@ export async function follow(path, { onEvent, onState, poll, signal }) {
     let reached = false;
     await seen(signal);
     if (signal.aborted || !session) return;
-    const [connection, release] = whileSeen(signal);
+    const connection = new Connection(signal);
     try {
       const headers = { Authorization: `Bearer ${session.token}`, Accept: "text/event-stream" };
       if (last) headers["Last-Event-ID"] = last;
-      const response = await fetch(path, { headers, signal: connection, cache: "no-store" });
+      const response = await fetch(path, { headers, signal: connection.signal, cache: "no-store" });
       if (response.status === 401) {
+        connection.end();
         end("Your session has ended. Log in again.");
         return;
       }
@@ -139,18 +140,18 @@ export async function follow(path, { onEvent, onState, poll, signal }) {
       // What happened between the last event and now, where there is no id to go on from.
       if (again && !last) await poll();
       again = true;
-      for await (const event of events(response.body)) {
+      for await (const event of events(response.body, () => connection.heard())) {
         failures = 0;
         if (event.id) last = event.id;
-        if (event.data) onEvent(event.name, JSON.parse(event.data));
+        if (event.data) deliver(event, onEvent);
       }
-      if (signal.aborted) return;
     } catch {
-      if (signal.aborted) return;
+      // Whatever cut it off: below it is found out how the server is, and said.
     }
+    if (signal.aborted) return;
     // Let go because nobody looks: that is no failure, and the next turn waits until somebody does.
-    if (connection.aborted) continue;
-    release();
+    if (connection.isUnseen()) continue;
+    connection.end();
     failures += 1;
     if (reached || navigator.onLine) {
       try {
@@ -167,25 +168,61 @@ export async function follow(path, { onEvent, onState, poll, signal }) {
   }
 }
 
+/** One event that cannot be shown must not end the stream. */
+function deliver(event, onEvent) {
+  try {
+    onEvent(event.name, JSON.parse(event.data));
+  } catch (error) {
+    console.error(error);
+  }
+}
+
 /**
  * A browser keeps six connections to a server for all its tabs together. A tab that nobody looks at gives its streams up
  * after a while, or a few forgotten ones would hold up the others; it goes on from the last event when it is seen.
  */
 const UNSEEN = 15_000;
+/** The server says something every 15 s; a stream that is silent for longer is dead, whatever the network says. */
+const SILENT = 40_000;
 
-/** A signal that ends with `signal`, or when the page was hidden for a while; and what ends it. */
-function whileSeen(signal) {
-  const over = new AbortController();
-  let timer = null;
-  const look = () => {
-    clearTimeout(timer);
-    if (document.hidden) timer = setTimeout(() => over.abort(), UNSEEN);
-  };
-  document.addEventListener("visibilitychange", look, { signal: over.signal });
-  over.signal.addEventListener("abort", () => clearTimeout(timer));
-  signal.addEventListener("abort", () => over.abort(), { signal: over.signal });
-  look();
-  return [over.signal, () => over.abort()];
+/** One connection of a stream: it ends with the page, when nobody looks, and when it is dead. */
+class Connection {
+  #over = new AbortController();
+  #hidden = null;
+  #silent = null;
+
+  constructor(page) {
+    const { signal } = this.#over;
+    document.addEventListener("visibilitychange", () => this.#look(), { signal });
+    addEventListener("offline", () => this.end("lost"), { signal });
+    page.addEventListener("abort", () => this.end("left"), { signal });
+    this.#look();
+    this.heard();
+  }
+
+  get signal() {
+    return this.#over.signal;
+  }
+
+  heard() {
+    clearTimeout(this.#silent);
+    this.#silent = setTimeout(() => this.end("lost"), SILENT);
+  }
+
+  isUnseen() {
+    return this.signal.reason === "unseen";
+  }
+
+  end(why = "over") {
+    clearTimeout(this.#hidden);
+    clearTimeout(this.#silent);
+    this.#over.abort(why);
+  }
+
+  #look() {
+    clearTimeout(this.#hidden);
+    if (document.hidden) this.#hidden = setTimeout(() => this.end("unseen"), UNSEEN);
+  }
 }
 
 /** Waits until the page is seen. */
@@ -218,13 +255,14 @@ function wait(ms, signal) {
 }
 
 /** The events in a body, as they come. */
-async function* events(body) {
+async function* events(body, heard) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   try {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
+      heard();
       rest += value;
       const blocks = rest.split(/\r?\n\r?\n/);
       rest = blocks.pop();

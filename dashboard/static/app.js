@@ -198,9 +198,10 @@ function help() {
   dialog.showModal();
 }
 
-/** Moves among what can be opened: links marked as rows. */
+/** Moves among what can be opened: cards, and the first thing to open of each row. */
 function move(by) {
-  const rows = [...document.querySelectorAll("[data-row], main tbody tr a[href^='#/']")].filter((row) => row.offsetParent);
+  const first = (row) => (row.tagName === "TR" ? row.querySelector("summary, a[href^='#/']") : row);
+  const rows = [...document.querySelectorAll("[data-row], main tbody tr")].map(first).filter((row) => row?.offsetParent);
   if (!rows.length) return;
   const at = rows.indexOf(document.activeElement);
   const next = at < 0 ? (by > 0 ? 0 : rows.length - 1) : Math.max(0, Math.min(rows.length - 1, at + by));

@@ -101,7 +101,7 @@ export function empty(title, ...more) {
 
 /** A section with a heading. */
 export function panel(title, { side, class: of, id } = {}, ...children) {
-  const head = h("div", { class: "panel-head" }, h("h2", { id }, title), side);
+  const head = h("div", { class: "panel-head" }, h("h2", { id, tabindex: -1 }, title), side);
   return h("section", { class: `panel ${of ?? ""}`, "aria-labelledby": id }, head, children);
 }
 

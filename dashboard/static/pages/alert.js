@@ -1,22 +1,39 @@
 // One alert: what was seen, why it matters, what led to it, and what to make of it.
 
-import { at, call, get } from "../api.js";
+import { at, call, follow, get } from "../api.js";
 import { against, eventLine } from "../charts.js";
 import { h, put } from "../dom.js";
 import { MINUTE, count, duration, number, time, words } from "../format.js";
-import { activities, alertLink, empty, facts, loading, panel, severity, standing, table, technique, userLink, waiting } from "../parts.js";
+import { activities, alertLink, empty, facts, loading, notice, panel, severity, standing, table, technique, userLink, waiting } from "../parts.js";
 import { exception, triage } from "./triage.js";
 
 export function show(place, frame) {
   const { argument: id, signal } = frame;
   const path = `/api/alerts/${encodeURIComponent(id)}`;
   put(place, h("h1", { tabindex: -1, class: "hidden" }, "Alert"), waiting(8));
+  let shown = null;
+  const news = h("div", { "aria-live": "polite" });
   const load = () => loading(place, signal, async () => {
     const { body: alert, headers } = await call("GET", path, { signal });
     frame.title(alert.rule);
-    return page(alert, headers.get("ETag"), load, signal);
+    shown = alert;
+    put(news);
+    return [news, page(alert, headers.get("ETag"), reload, signal)];
   });
+  // What was judged is read from its heading on.
+  const reload = () => load().then(() => place.querySelector("#triage-title")?.focus({ preventScroll: true }));
   load();
+  const heard = (alert) => {
+    if (!shown || alert.alert_id !== shown.alert_id || alert.revision <= shown.revision) return;
+    const words = alert.event_count > shown.event_count ? `It goes on: ${count(alert.event_count, "event")} by now.` : "Somebody changed this alert.";
+    put(news, notice("calm", h("p", {}, words), h("button", { type: "button", onclick: reload }, "Show it")));
+  };
+  follow("/api/alerts/stream", {
+    signal,
+    onState: frame.status,
+    onEvent: (_, alert) => heard(alert),
+    poll: async () => heard((await call("GET", path, { signal })).body),
+  });
 }
 
 function page(alert, tag, reload, signal) {

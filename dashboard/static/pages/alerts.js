@@ -1,6 +1,6 @@
 // All alerts, filtered, a page at a time; several can be judged at once.
 
-import { at, call, get, user } from "../api.js";
+import { at, call, follow, get, user } from "../api.js";
 import { announce, field, h, put, select } from "../dom.js";
 import { count, time } from "../format.js";
 import { alertLink, empty, loading, notice, panel, severity, standing, subject, table, waiting } from "../parts.js";
@@ -29,7 +29,24 @@ export function show(place, frame) {
     apply();
   });
   const chosen = selection(() => load(values()));
-  put(place, h("h1", { tabindex: -1 }, "Alerts"), panel("The queue", { id: "queue-title" }, form, list), chosen.bar);
+  const news = h("div", { "aria-live": "polite" });
+  put(place, h("h1", { tabindex: -1 }, "Alerts"), panel("The queue", { id: "queue-title" }, form, news, list), chosen.bar);
+
+  // A list that moves under the hand of whoever works on it is a bad list: news are told, and shown when asked for.
+  const listed = new Set();
+  const fresh = new Set();
+  const heard = (alert) => {
+    if (listed.has(alert.alert_id) || alert.suppressed || ["retracted", "merged"].includes(alert.state)) return;
+    fresh.add(alert.alert_id);
+    put(news, notice("calm", h("p", {}, `${count(fresh.size, "new alert")} since this list was made.`), h("button", { type: "button", onclick: () => load(values()) }, "Show")));
+  };
+  follow("/api/alerts/stream", {
+    signal,
+    onState: frame.status,
+    onEvent: (_, alert) => heard(alert),
+    poll: async () => (await get("/api/alerts?limit=20", signal)).filter((alert) => made && alert.at > made).forEach(heard),
+  });
+  let made = null;
 
   get("/api/rules", signal).then((rules) => {
     const sorted = rules.filter((one) => one.level.toLowerCase() !== "informational" && one.reports !== false).sort((a, b) => a.title.localeCompare(b.title));
@@ -42,10 +59,14 @@ export function show(place, frame) {
     turn += 1;
     const mine = turn;
     chosen.clear();
+    fresh.clear();
+    put(news);
     put(list, waiting(8));
     loading(list, signal, async () => {
       const { body, headers } = await call("GET", at("/api/alerts", { ...wanted, limit: 50 }), { signal });
       if (mine !== turn) return [...list.childNodes];
+      made = new Date().toISOString();
+      for (const alert of body) listed.add(alert.alert_id);
       if (!body.length) return nothing(wanted);
       const shown = table("Alerts, newest first", [
         [h("span", { class: "hidden" }, "Choose"), chosen.box, "narrow"],

@@ -4,6 +4,7 @@
 
 mod attackers_text;
 mod browser;
+mod connection;
 mod keyboard;
 mod looks;
 mod rules;
