@@ -10,7 +10,7 @@ use super::ring::{Kinds, Ring};
 use super::window::Window;
 
 /// States that are allocated together, so that a map that grows moves none of them.
-const CHUNK: usize = 256;
+const CHUNK: usize = 64;
 
 /// What is known of one key.
 #[derive(Debug)]

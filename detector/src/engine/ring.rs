@@ -115,12 +115,18 @@ pub(super) struct Kind {
 pub(super) struct Kinds {
     kinds: Vec<Kind>,
     numbers: HashMap<(u64, bool), u32>,
+    /// The one that was asked for last: mostly it is asked for again.
+    last: u32,
 }
 
 impl Kinds {
     /// The number of a kind.
     pub(super) fn number(&mut self, group: &Group, mask: u64, record: bool) -> u32 {
+        if self.kinds.get(self.last as usize).is_some_and(|last| (last.mask, last.record) == (mask, record)) {
+            return self.last;
+        }
         if let Some(number) = self.numbers.get(&(mask, record)) {
+            self.last = *number;
             return *number;
         }
         let (mut valued, mut distinct, mut reach, mut lasting) = (0, 0, 0, i64::MIN);
@@ -372,28 +378,25 @@ impl Ring {
 
     /// Sets an event in at `at`, where [`Self::find`] says that it belongs.
     pub(super) fn insert(&mut self, at: usize, new: New<'_>, kinds: &mut Kinds, group: &Group, held: &mut Held) {
-        let mut extra = [0_u32; 65];
-        let mut extras = 0;
-        let mut mask = 0;
-        for (bit, value) in new.values {
-            mask |= 1 << bit;
-            if let Some(number) = held.take(*value) {
-                extra[extras] = number;
-                extras += 1;
-            }
+        let mask = new.values.iter().fold(0, |mask, (bit, _)| mask | 1 << bit);
+        let number = kinds.number(group, mask, new.record.is_some());
+        self.fit(new.time, new.id, number, kinds.of(number).extras());
+        self.put(at, new.time, new.id, number);
+        let from = at * usize::from(self.stride) + self.form.fixed();
+        let mut extra = self.words[from..].iter_mut();
+        for value in new.values.iter().filter_map(|(_, value)| held.take(*value)) {
+            extra.next().into_iter().for_each(|word| *word = value);
         }
         if let Some(record) = new.record {
-            extra[extras] = held.take_record(record);
-            extras += 1;
+            let record = held.take_record(record);
+            extra.next().into_iter().for_each(|word| *word = record);
         }
-        let kind = kinds.number(group, mask, new.record.is_some());
-        self.fit(new.time, new.id, kind, extras);
-        self.put(at, new.time, new.id, kind, &extra[..extras]);
         self.left = self.left.saturating_sub(1);
         self.ever |= mask;
     }
 
-    fn put(&mut self, at: usize, time: i64, id: Uuid, kind: u32, extra: &[u32]) {
+    /// Sets in an event, without values yet.
+    fn put(&mut self, at: usize, time: i64, id: Uuid, kind: u32) {
         let stride = usize::from(self.stride);
         let end = self.words.len();
         if end + stride > self.words.capacity() {
@@ -403,7 +406,7 @@ impl Ring {
         self.words.resize(end + stride, 0);
         self.words.copy_within(at * stride..end, (at + 1) * stride);
         self.len += 1;
-        self.write(at, time, id, kind, extra);
+        self.write(at, time, id, kind, &[]);
     }
 
     fn write(&mut self, at: usize, time: i64, id: Uuid, kind: u32, extra: &[u32]) {
@@ -440,6 +443,9 @@ impl Ring {
         }
         let old_extras = usize::from(self.stride) - self.form.fixed();
         form = form.max(self.form);
+        if form == self.form && extras <= old_extras && form.reaches(self.base, time) {
+            return;
+        }
         let mut base = self.base;
         let (first, last) = match self.len() {
             0 => (time, time),
@@ -462,7 +468,9 @@ impl Ring {
         (self.base, self.ever, self.form, self.left) = (base, old.ever, form, old.left);
         self.stride = u8::try_from(stride).unwrap_or(u8::MAX);
         for at in 0..old.len() {
-            self.put(at, old.time(at), old.id(at), old.kind(at), old.extra(at));
+            let (time, id, kind) = (old.time(at), old.id(at), old.kind(at));
+            self.put(at, time, id, kind);
+            self.write(at, time, id, kind, old.extra(at));
         }
         self.past = old.past;
     }
