@@ -28,6 +28,7 @@ files! {
     "dom.js": SCRIPT,
     "format.js": SCRIPT,
     "parts.js": SCRIPT,
+    "stream.js": SCRIPT,
     "charts.js": SCRIPT,
     "pages/login.js": SCRIPT,
     "pages/overview.js": SCRIPT,

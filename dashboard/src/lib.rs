@@ -4,9 +4,9 @@
 //! # Map
 //! - `assets`: the files, compressed once, under an address that names their content.
 //! - `page`: how they are answered: content security policy, caching, the page for an unknown address.
-//! - `static/`: `index.html` and its modules. `app.js` is the frame (log-in, navigation, shortcuts); `api.js` requests and
-//!   streams; `dom.js` and `format.js` build elements, always through `textContent`; `parts.js` what several pages share;
-//!   `charts.js` the plots; one file a page under `pages/`.
+//! - `static/`: `index.html` and its modules. `app.js` is the frame (log-in, navigation, shortcuts); `api.js` requests,
+//!   `stream.js` what is live; `dom.js` and `format.js` build elements, always through `textContent`; `parts.js` what
+//!   several pages share; `charts.js` the plots; one file a page under `pages/`.
 //!
 //! # How to add a page
 //! A module in `static/pages/` that exports `show(place, frame)`, its line in `assets::FILES`, in the `pages` of `app.js`

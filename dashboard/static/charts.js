@@ -52,7 +52,7 @@ export function eventLine(events, { from, to, crossing, label }) {
   return h("div", { class: "chart strip" },
     s("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label },
       s("line", { class: "axis", x1: 8, x2: width - 8, y1: 30, y2: 30 }),
-      crossing ? s("line", { class: "crossing", x1: x(crossing), x2: x(crossing), y1: 8, y2: 44 }) : null,
+      crossing >= from && crossing <= to ? s("line", { class: "crossing", x1: x(crossing), x2: x(crossing), y1: 8, y2: 44 }) : null,
       events.map((event) => s("circle", { class: `dot ${event.of}`, cx: x(event.at), cy: 30, r: 5.5 }, s("title", {}, event.label)))),
     h("p", { class: "ends soft small" }, time(new Date(from), "clock"), to > from ? h("span", {}, duration((to - from) / 1000)) : null, to > from ? time(new Date(to), "clock") : null));
 }

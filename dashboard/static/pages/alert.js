@@ -1,10 +1,11 @@
 // One alert: what was seen, why it matters, what led to it, and what to make of it.
 
-import { at, call, follow, get } from "../api.js";
+import { at, call, get } from "../api.js";
 import { against, eventLine } from "../charts.js";
 import { h, put } from "../dom.js";
 import { MINUTE, count, duration, number, time, words } from "../format.js";
 import { activities, alertLink, empty, facts, loading, notice, panel, severity, standing, table, technique, userLink, waiting } from "../parts.js";
+import { follow } from "../stream.js";
 import { exception, triage } from "./triage.js";
 
 export function show(place, frame) {
@@ -14,7 +15,8 @@ export function show(place, frame) {
   let shown = null;
   const news = h("div", { "aria-live": "polite" });
   const load = () => loading(place, signal, async () => {
-    const { body: alert, headers } = await call("GET", path, { signal });
+    const { body: alert, headers } = await call("GET", path, { signal }).catch(gone);
+    if (!alert) return missing();
     frame.title(alert.rule);
     shown = alert;
     put(news);
@@ -32,8 +34,25 @@ export function show(place, frame) {
     signal,
     onState: frame.status,
     onEvent: (_, alert) => heard(alert),
-    poll: async () => heard((await call("GET", path, { signal })).body),
+    poll: async () => {
+      const { body } = await call("GET", path, { signal }).catch(gone);
+      if (body) heard(body);
+    },
   });
+}
+
+/** An address that names no alert is no fault. */
+function gone(error) {
+  if (error.status === 404 || error.status === 400) return {};
+  throw error;
+}
+
+function missing() {
+  return [
+    h("h1", { tabindex: -1 }, "There is no such alert"),
+    h("p", { class: "soft" }, "Its address may be cut short, or it belongs to another server."),
+    h("p", {}, h("a", { class: "button", href: "#/alerts" }, "Show all alerts")),
+  ];
 }
 
 function page(alert, tag, reload, signal) {
@@ -51,7 +70,7 @@ function page(alert, tag, reload, signal) {
     h("p", { class: "lead" }, alert.explanation),
     h("div", { class: "split" },
       h("div", { class: "stack" },
-        panel("What was seen", { id: "seen-title" }, against(Number(alert.observed), Number(alert.threshold)), seen(alert), baseline(alert)),
+        panel("What was seen", { id: "seen-title" }, Number(alert.threshold) > 1 ? against(Number(alert.observed), Number(alert.threshold)) : null, seen(alert), baseline(alert)),
         panel("What led to it", { id: "events-title", side: h("span", { class: "soft small" }, count(alert.event_count, "event")) }, events(alert)),
         around(alert, signal)),
       h("div", { class: "stack" },
@@ -137,12 +156,12 @@ function aboutRule(alert, rules) {
     h("p", { class: "small" }, similar));
 }
 
-/** A short table of alerts, for other pages. */
-export function shortList(caption, alerts) {
+/** A short table of alerts, for other pages; without their state where they have none. */
+export function shortList(caption, alerts, { stored = true } = {}) {
   return table(caption, [
     ["Severity", (alert) => severity(alert.severity), "narrow"],
-    ["What", (alert) => [alertLink(alert), h("div", { class: "soft small" }, alert.explanation)], "grow"],
+    ["What", (alert) => [stored ? alertLink(alert) : h("span", { class: "row-title" }, alert.rule), h("div", { class: "soft small" }, alert.explanation)], "grow"],
     ["Last event", (alert) => time(alert.last_event_at, "ago"), "mid narrow"],
-    ["State", standing, "mid narrow"],
-  ], alerts);
+    stored && ["State", standing, "mid narrow"],
+  ].filter(Boolean), alerts);
 }

@@ -1,9 +1,10 @@
 // All alerts, filtered, a page at a time; several can be judged at once.
 
-import { at, call, follow, get, user } from "../api.js";
+import { at, call, get, user } from "../api.js";
 import { announce, field, h, put, select } from "../dom.js";
 import { count, time } from "../format.js";
 import { alertLink, empty, loading, notice, panel, severity, standing, subject, table, waiting } from "../parts.js";
+import { follow } from "../stream.js";
 import { VERDICTS } from "./triage.js";
 
 const FIELDS = ["status", "severity", "user", "rule"];

@@ -1,9 +1,10 @@
 // The first page: what needs attention, who, and what is going on right now.
 
-import { at, follow, get } from "../api.js";
+import { at, get } from "../api.js";
 import { announce, h, put } from "../dom.js";
 import { count, number, time } from "../format.js";
 import { activities, empty, loading, panel, risk, severity, standing, subject, userLink, waiting } from "../parts.js";
+import { follow } from "../stream.js";
 
 const ALERTS = 7;
 const ROWS = 25;
@@ -55,7 +56,7 @@ export function show(place, frame) {
     return [
       tile(urgent, "open, High or Critical", urgent ? "bad" : "good", "#/alerts?status=open"),
       tile(open(["Low", "Medium"]), "open, Low or Medium", "", "#/alerts?status=open"),
-      tile(stats.total_activities, "activities in 7 days"),
+      tile(stats.total_activities, stats.total_activities === 1 ? "activity in 7 days" : "activities in 7 days"),
       tile(system.live_sessions, system.live_sessions === 1 ? "session logged in" : "sessions logged in", "", "#/system"),
     ];
   });

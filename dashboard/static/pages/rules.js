@@ -179,7 +179,7 @@ function outcome(body, before, days) {
   const sign = before ? h("p", {}, compared(body, before)) : null;
   return [
     notice(body.alerts_total ? "calm" : "good", h("p", {}, `${count(body.alerts_total, "alert")}${rate}, in ${count(body.events, "activity", "activities")}.`), sign),
-    body.alerts.length ? trialList(body.alerts) : h("p", { class: "soft" }, "It would have found nothing. Lower the threshold or look further back to see where it begins to fire."),
+    body.alerts.length ? shortList("What the rules would have found", body.alerts, { stored: false }) : h("p", { class: "soft" }, "It would have found nothing. Lower the threshold or look further back to see where it begins to fire."),
     body.alerts_total > body.alerts.length ? h("p", { class: "soft small" }, `The first ${body.alerts.length} are shown.`) : null,
   ];
 }
@@ -188,11 +188,4 @@ function compared(body, before) {
   const more = body.alerts_total - before.alerts_total;
   if (more === 0) return `As many as with the rules as they are (${number(before.alerts_total)}).`;
   return `${count(Math.abs(more), "alert")} ${more > 0 ? "more" : "fewer"} than with the rules as they are (${number(before.alerts_total)}).`;
-}
-
-/** These alerts are not stored, so there is nothing to open. */
-function trialList(alerts) {
-  const list = shortList("What the rules would have found", alerts);
-  for (const link of list.querySelectorAll("a[href^='#/alerts/']")) link.replaceWith(h("span", { class: "row-title" }, link.textContent));
-  return list;
 }

@@ -34,7 +34,7 @@ export function show(place, frame) {
     } catch (error) {
       if (error.status !== 404) throw error;
       put(made, empty("Nothing."));
-      return empty(error.message, h("a", { href: "#/users" }, "Find a user"));
+      return empty(`${error.message}.`, "Names that were only tried stand in the alerts about the address that tried them.", h("a", { href: "#/users" }, "Find a user"));
     }
     if (!known) {
       known = user;
