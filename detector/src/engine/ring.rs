@@ -616,6 +616,21 @@ impl<'a> Events<'a> {
         (kind.valued >> bit & 1 == 1).then(|| self.ring.extra(at)[kind.place(bit)])
     }
 
+    /// What the last events up to the one at `at` that lie after `floor` bring into a channel, from the last to the
+    /// first. Events of one kind follow each other, so where the value stands is looked up when the kind changes.
+    pub(super) fn values_back(self, bit: u8, at: usize, floor: i64) -> impl Iterator<Item = u32> + use<'a> {
+        let inside = move |at: &usize| self.ring.time(*at) > floor;
+        let mut known = (u32::MAX, None);
+        (0..=at).rev().take_while(inside).filter_map(move |at| {
+            let number = self.ring.kind(at);
+            if number != known.0 {
+                let kind = self.kinds.of(number);
+                known = (number, (kind.valued >> bit & 1 == 1).then(|| kind.place(bit)));
+            }
+            known.1.map(|place| self.ring.extra(at)[place])
+        })
+    }
+
     /// The number that it brings into a channel of numbers.
     pub(super) fn number(self, at: usize, bit: u8) -> Option<Decimal> {
         self.held.numbers.get(self.value(at, bit)?).copied()

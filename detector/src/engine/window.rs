@@ -83,7 +83,7 @@ pub(super) fn glance(node: &Node, condition: &Condition, events: Events<'_>, at:
         Shape::Count => counted(node, condition, window.count()),
         Shape::Distinct => {
             let (mut values, mut different) = ([0; DIFFERENT], 0);
-            for value in window.filter_map(|at| events.value(at, node.bits[0])) {
+            for value in events.values_back(node.bits[0], at, floor) {
                 if !values[..different].contains(&value) {
                     *values.get_mut(different)? = value;
                     different += 1;
