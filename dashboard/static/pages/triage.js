@@ -89,10 +89,10 @@ export function exception(alert) {
   if (!isAdmin()) return null;
   const soon = new Date(Date.now() + 30 * DAY);
   const until = h("input", { type: "date", value: soon.toISOString().slice(0, 10), min: new Date(Date.now() + DAY).toISOString().slice(0, 10) });
-  const reason = h("textarea", { rows: 2, maxlength: 2000 });
+  const reason = h("textarea", { rows: 2, maxlength: 2000, name: "why" });
   const told = h("div", { "aria-live": "polite" });
   const key = Object.entries(alert.key).map(([name, value]) => `${words(name).toLowerCase()} ${value}`).join(", ");
-  const send = h("button", { type: "submit" }, "Make an exception");
+  const send = h("button", { type: "submit", id: "make-exception" }, "Make an exception");
   const form = h("form", { class: "triage", novalidate: true }, field("Until the end of", until), field("Why is it fine?", reason), told, h("div", {}, send));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();

@@ -30,3 +30,28 @@ async fn a_change_of_a_rule_is_told_against_the_rule_as_it_is() {
     browser.shows("main tbody", title).await;
     browser.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_exception_is_made_of_an_alert_and_ended_among_the_rules() {
+    let app = TestApp::start().await;
+    guess(&app, "bob").await;
+    app.settled().await;
+    let admin = app.admin().await;
+    let alert = admin.get("/api/alerts?user=bob").await.expect(200).rows().remove(0);
+    let Some(browser) = Browser::open(&app).await else { return };
+    browser.log_in("admin").await;
+    browser.go(&format!("/#/alerts/{}", alert["alert_id"].as_str().expect("an id"))).await;
+    browser.click("main .stack:last-child details:last-child summary").await;
+    browser.click("#make-exception").await;
+    browser.shows("details [role=alert]", "Say why").await;
+    browser.enter("textarea[name=why]", "A drill.").await;
+    browser.click("#make-exception").await;
+    browser.shows("details [role=status]", "user bob stay out of the queue").await;
+    let made = admin.get("/api/exceptions").await.expect(200).rows().remove(0);
+    assert_eq!((&made["key"], &made["rule_id"]), (&json!({ "user": "bob" }), &alert["rule_id"]));
+    browser.go("/#/rules").await;
+    browser.click("[aria-labelledby=exceptions-title] tbody button").await;
+    browser.shows("[aria-labelledby=exceptions-title]", "None.").await;
+    assert!(admin.get("/api/exceptions").await.expect(200).rows().is_empty());
+    browser.close().await;
+}
