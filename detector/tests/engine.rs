@@ -359,3 +359,30 @@ fn a_text_condition_is_explained_in_the_words_of_its_rules() {
     assert_eq!((alert.observed, alert.threshold), (1.0, 1.0), "one of the rules is enough");
     assert_eq!(alert.explanation, "(a seen or b seen) and not c seen within 1 h by user ann");
 }
+
+#[test]
+fn of_values_that_came_again_the_last_is_named_and_all_are_counted() {
+    let rules = GUESSING
+        .replace("event_count", "value_count")
+        .replace("timespan: 60s", "timespan: 1h")
+        .replace("{gte: 3}", "{field: source_ip, gte: 2}");
+    let mut engine = engine(&rules, Settings::default());
+    let from = |host: u8, second: i64, id: u128| {
+        let mut activity = failed("ann", second, id);
+        activity.source_ip = Some(std::net::Ipv4Addr::new(192, 0, 2, host).into());
+        activity
+    };
+    for id in 0..200_u128 {
+        let second = 20 * i64::try_from(id).unwrap();
+        engine.observe(&from(1, second, id));
+        engine.advance(at(second - 60));
+    }
+    assert!(engine.drain().is_empty());
+    let footprint = engine.footprint();
+    assert!(footprint.bytes < 12_000, "180 events of an hour are times, but for the last: {footprint:?}");
+    // The hour up to 3,980 s begins behind the event at 380 s.
+    engine.observe(&from(2, 3_980, 1_000));
+    let alert = only(engine.drain());
+    assert_eq!(alert.event_ids, [199, 1_000].map(Uuid::from_u128));
+    assert_eq!((alert.first_event_at, alert.event_count, alert.observed), (at(400), 181, 2.0));
+}

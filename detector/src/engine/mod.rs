@@ -21,9 +21,17 @@
 //! window ending after the watermark could contain is dropped before, so the order of arrival does not matter. A rule
 //! that one more event could falsify is looked at when the watermark has passed, in order.
 //!
+//! # Memory
+//! An engine waits for memory more than it computes: an event touches three keys among as many as there are people. So a
+//! key is small, and what can be found out again is not kept. A key has one header and one allocation with its events.
+//! What a rule sees of it is derived when an event comes: by `evaluate::cannot_hold` from one time in the ring, else by
+//! looking through the window (`window::glance`); a cursor per rule and key, the usual way, would weigh more than the
+//! events and be touched as often. The cursors remain for windows of many events, where looking through would be
+//! quadratic, and are dropped when the ring is thinned out. What cannot be found out again stays: the open episodes.
+//!
 //! # How to add a type of correlation
-//! Its `Kind` in `rules::model`, its `Shape` in `plan`, its aggregate in `window` (enter, leave, judge), its words in
-//! `report`, and its lines in the oracle under `tests/`.
+//! Its `Kind` in `rules::model`, its `Shape` in `plan` (and in `Node::call`, when it cannot hold), its aggregate in `window`
+//! (enter, leave, judge; `glance`), its words in `report`, and its lines in the oracle under `tests/`.
 
 mod baseline;
 mod calendar;

@@ -3,10 +3,10 @@
 use super::field::Field;
 use super::model::{Body, Correlation, DetectionKey, GroupField, Kind, Rule, RuleSet};
 
-/// Bytes of an event in a window: its id and time, its place, the digest of its value.
-const PER_EVENT: usize = 48;
-/// Bytes of a key besides its events: the key's text, the open episode.
-const PER_KEY: usize = 160;
+/// Bytes of an event in a window: its id and time, the number of its value.
+const PER_EVENT: usize = 28;
+/// Bytes of a key besides its events: the key's text, its place; an open episode comes to that.
+const PER_KEY: usize = 112;
 /// Bytes of a value that was seen, and until when.
 const PER_VALUE: usize = 40;
 /// Most values that `first_seen` keeps for a key.
