@@ -28,7 +28,7 @@ export function riskLine(points, { from, to, marks = [], label }) {
 
 /** Bars, one an hour: `bars` are `{at, value}`. */
 export function bars(all, label) {
-  const [width, height, bottom] = [760, 140, 20];
+  const [width, height, bottom] = [760, 150, 30];
   const highest = Math.max(1, ...all.map((bar) => bar.value));
   const step = width / Math.max(1, all.length);
   return h("div", { class: "chart" },
@@ -39,7 +39,7 @@ export function bars(all, label) {
         return s("rect", { class: bar.value ? "bar" : "bar none", x: i * step + 2, y: height - bottom - tall, width: step - 4, height: tall, rx: 2.5 }, s("title", {}, words));
       }),
       s("g", { class: "grid" },
-        s("text", { x: 2, y: 10 }, `${number(highest)} at most in an hour`),
+        s("text", { x: 2, y: 12 }, `${number(highest)} at most in an hour`),
         s("text", { x: 2, y: height - 5 }, "24 hours ago"),
         s("text", { x: width - 2, y: height - 5, "text-anchor": "end" }, "now"))));
 }

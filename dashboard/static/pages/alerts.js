@@ -73,7 +73,7 @@ export function show(place, frame) {
         [h("span", { class: "hidden" }, "Choose"), chosen.box, "narrow"],
         ["Severity", (alert) => severity(alert.severity), "narrow"],
         ["What", (alert) => [alertLink(alert), h("div", { class: "soft small" }, alert.explanation)], "grow"],
-        ["About", subject, "person-cell"],
+        ["About", subject, "person-cell mid"],
         ["Last event", (alert) => time(alert.last_event_at, "ago"), "mid narrow"],
         ["State", standing, "mid narrow"],
       ], body);

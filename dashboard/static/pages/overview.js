@@ -68,14 +68,17 @@ export function show(place, frame) {
     if (focused) [...target.querySelectorAll("a")].find((link) => link.getAttribute("href") === focused)?.focus();
   }
 
+  // What is counted over everything is asked for again after news, and in a storm of alerts not with each of them.
   let planned = null;
+  let asked = 0;
   const soon = () => {
     planned ??= setTimeout(() => {
       planned = null;
       if (signal.aborted) return;
+      asked = Date.now();
       drawTiles();
       drawPeople();
-    }, 1500);
+    }, Math.max(1000, asked + 10_000 - Date.now()));
   };
   const every = setInterval(drawTiles, 30_000);
   signal.addEventListener("abort", () => {
