@@ -28,6 +28,7 @@ impl Engine {
         let rule = &set.rules[of.rule];
         let Some(state) = self.keys[slot.group].get_mut(slot.slot) else { return };
         let key = state.key.clone();
+        let key = key.text();
         let Some(episodes) =
             state.nodes.iter_mut().find(|state| state.node as usize == node).and_then(|state| state.episodes.as_mut())
         else {
@@ -35,18 +36,18 @@ impl Engine {
         };
         for Ended { episode, state: ending, into } in ended {
             let identity = episode.identity.unwrap_or_else(|| Identity {
-                id: report::identity(rule, &key, episode.opener),
+                id: report::identity(rule, key, episode.opener),
                 revision: 0,
                 given: episode.at,
             });
             let identity = Identity { revision: identity.revision + 1, ..identity };
-            let mut alert = report::alert(&set, &plan, of, &key, &episode, (identity.id, identity.revision), ending);
+            let mut alert = report::alert(&set, &plan, of, key, &episode, (identity.id, identity.revision), ending);
             if identity.given > self.settled {
                 episodes.let_go(identity, ending);
             }
             let target = into.and_then(|place| episodes.live.iter().position(|live| (live.at, live.opener) == place));
             if let Some(target) = target {
-                let (target, back) = episodes.identify(target, |opener| report::identity(rule, &key, opener));
+                let (target, back) = episodes.identify(target, |opener| report::identity(rule, key, opener));
                 if back {
                     take_word_back(&mut self.out, target);
                 }
@@ -63,6 +64,7 @@ impl Engine {
         let rule = &set.rules[of.rule];
         let Some(state) = self.keys[slot.group].get_mut(slot.slot) else { return };
         let key = state.key.clone();
+        let key = key.text();
         let Some(episodes) =
             state.nodes.iter_mut().find(|state| state.node as usize == node).and_then(|state| state.episodes.as_mut())
         else {
@@ -73,13 +75,13 @@ impl Engine {
             if !std::mem::take(&mut episodes.live[at].changed) {
                 continue;
             }
-            let (identity, back) = episodes.identify(at, |opener| report::identity(rule, &key, opener));
+            let (identity, back) = episodes.identify(at, |opener| report::identity(rule, key, opener));
             if back {
                 take_word_back(&mut self.out, identity);
             }
             identity.revision += 1;
             let named = (identity.id, identity.revision);
-            self.out.push(report::alert(&set, &plan, of, &key, &episodes.live[at], named, AlertState::Open));
+            self.out.push(report::alert(&set, &plan, of, key, &episodes.live[at], named, AlertState::Open));
         }
     }
 

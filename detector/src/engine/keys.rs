@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::episode::Episodes;
-use super::record::{hash_part, hash_place};
+use super::record::{Text, hash_part, hash_place};
 use super::ring::{Kinds, Ring};
 use super::window::Window;
 
@@ -15,7 +15,7 @@ const CHUNK: usize = 64;
 /// What is known of one key.
 #[derive(Debug)]
 pub(super) struct KeyState {
-    pub(super) key: Box<str>,
+    pub(super) key: Text,
     pub(super) ring: Ring,
     pub(super) nodes: Nodes,
 }
@@ -76,8 +76,8 @@ pub(super) struct NodeState {
 
 impl KeyState {
     /// A key of which nothing is known.
-    pub(super) fn new(key: Box<str>) -> Self {
-        let mut state = Self { key, ring: Ring::default(), nodes: Nodes::default() };
+    pub(super) fn new(key: &str) -> Self {
+        let mut state = Self { key: Text::of(key), ring: Ring::default(), nodes: Nodes::default() };
         state.ring.set_left(room(0));
         state
     }
@@ -103,7 +103,7 @@ impl KeyState {
     }
 
     fn bytes(&self) -> usize {
-        self.ring.bytes() + self.nodes.bytes() + self.key.len()
+        self.ring.bytes() + self.nodes.bytes() + self.key.heap()
     }
 }
 
@@ -133,12 +133,12 @@ impl Keys {
     pub(super) fn slot(&mut self, key: &str) -> usize {
         match self.known(key) {
             Some(slot) => slot,
-            None => self.add(KeyState::new(key.into())),
+            None => self.add(KeyState::new(key)),
         }
     }
 
     fn add(&mut self, state: KeyState) -> usize {
-        let part = hash_part(&self.hashes, &state.key);
+        let part = hash_part(&self.hashes, state.key.text());
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.states[slot as usize / CHUNK][slot as usize % CHUNK] = Some(state);
@@ -162,7 +162,7 @@ impl Keys {
 
     /// Takes in a key that is not known yet, behind all others; its slot.
     pub(super) fn restore(&mut self, state: KeyState) -> Option<usize> {
-        self.known(&state.key).is_none().then(|| self.add(state))
+        self.known(state.key.text()).is_none().then(|| self.add(state))
     }
 
     /// All keys, with their slots.
@@ -174,7 +174,7 @@ impl Keys {
     pub(super) fn known(&self, key: &str) -> Option<usize> {
         let part = hash_part(&self.hashes, key);
         let same = |(other, slot): &(u32, u32)| {
-            *other == part && self.get(*slot as usize).is_some_and(|state| *state.key == *key)
+            *other == part && self.get(*slot as usize).is_some_and(|state| state.key.is(key))
         };
         self.slots.find(hash_place(part), same).map(|(_, slot)| *slot as usize)
     }
@@ -198,7 +198,7 @@ impl Keys {
     /// Forgets a key.
     pub(super) fn remove(&mut self, slot: usize) -> Option<KeyState> {
         let state = self.states.get_mut(slot / CHUNK)?.get_mut(slot % CHUNK)?.take()?;
-        let part = hash_part(&self.hashes, &state.key);
+        let part = hash_part(&self.hashes, state.key.text());
         if let Ok(entry) = self.slots.find_entry(hash_place(part), |(_, of)| *of as usize == slot) {
             entry.remove();
         }

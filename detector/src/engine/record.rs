@@ -172,9 +172,9 @@ struct Slot {
     held: u32,
 }
 
-/// Addresses and names of objects are short, and lie where they are looked for.
-#[derive(Debug)]
-enum Text {
+/// A text of a key or a value. Addresses, names of people and objects are short, and lie where they are looked for.
+#[derive(Debug, Clone)]
+pub(super) enum Text {
     Short(u8, [u8; Text::SHORT]),
     Long(Box<str>),
 }
@@ -182,7 +182,7 @@ enum Text {
 impl Text {
     const SHORT: usize = 22;
 
-    fn of(text: &str) -> Self {
+    pub(super) fn of(text: &str) -> Self {
         let mut bytes = [0; Self::SHORT];
         match (bytes.get_mut(..text.len()), u8::try_from(text.len())) {
             (Some(place), Ok(len)) => {
@@ -191,6 +191,23 @@ impl Text {
             }
             _ => Self::Long(text.into()),
         }
+    }
+
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Short(..) => std::str::from_utf8(self.bytes()).unwrap_or_default(),
+            Self::Long(text) => text,
+        }
+    }
+
+    /// Whether it is this text.
+    pub(super) fn is(&self, text: &str) -> bool {
+        self.bytes() == text.as_bytes()
+    }
+
+    /// Heap memory in bytes.
+    pub(super) fn heap(&self) -> usize {
+        if let Self::Long(text) = self { text.len() } else { 0 }
     }
 
     fn bytes(&self) -> &[u8] {
@@ -205,9 +222,7 @@ impl Interner {
     /// The number of a text, held once more.
     pub(super) fn take(&mut self, text: &str) -> u32 {
         let part = hash_part(&self.hashes, text);
-        let same = |(other, number): &(u32, u32)| {
-            *other == part && self.texts[*number as usize].text.bytes() == text.as_bytes()
-        };
+        let same = |(other, number): &(u32, u32)| *other == part && self.texts[*number as usize].text.is(text);
         if let Some((_, number)) = self.numbers.find(hash_place(part), same) {
             self.texts[*number as usize].held += 1;
             return *number;
@@ -229,8 +244,7 @@ impl Interner {
 
     /// The text of a number that is held.
     pub(super) fn text(&self, number: u32) -> &str {
-        let bytes = self.texts.get(number as usize).map_or(&[][..], |slot| slot.text.bytes());
-        std::str::from_utf8(bytes).unwrap_or_default()
+        self.texts.get(number as usize).map_or("", |slot| slot.text.text())
     }
 
     /// Lets go of a text once.
@@ -241,7 +255,7 @@ impl Interner {
             return;
         }
         let text = std::mem::replace(&mut slot.text, Text::Short(0, [0; Text::SHORT]));
-        let part = hash_part(&self.hashes, std::str::from_utf8(text.bytes()).unwrap_or_default());
+        let part = hash_part(&self.hashes, text.text());
         if let Ok(entry) = self.numbers.find_entry(hash_place(part), |(_, other)| *other == number) {
             entry.remove();
         }
@@ -250,8 +264,7 @@ impl Interner {
 
     /// Heap memory in bytes.
     pub(super) fn bytes(&self) -> usize {
-        let long = |slot: &Slot| if let Text::Long(text) = &slot.text { text.len() } else { 0 };
-        self.texts.iter().map(long).sum::<usize>()
+        self.texts.iter().map(|slot| slot.text.heap()).sum::<usize>()
             + self.texts.capacity() * size_of::<Slot>()
             + self.free.capacity() * size_of::<u32>()
             + self.numbers.allocation_size()

@@ -67,7 +67,7 @@ impl Engine {
         }
         let before = state.ring.len();
         let (from, to) = (state.ring.time(0), state.ring.time(most / 8));
-        let key = state.key.to_string();
+        let key = state.key.text().to_owned();
         let nodes: Vec<usize> = state.nodes.iter().map(|node| node.node as usize).collect();
         for node in &nodes {
             let ended = self.settle_episodes(slot, *node, to);
@@ -149,7 +149,7 @@ impl Engine {
             let to = past.iter().next().map_or(from, |(time, _)| time);
             let gap = Gap {
                 rules: Vec::new(),
-                key: Some(state.key.to_string()),
+                key: Some(state.key.text().to_owned()),
                 from: Timestamp::from_micros(from.min(to)),
                 to: Timestamp::from_micros(to.max(from)),
                 lost: lost as u64,

@@ -172,7 +172,7 @@ impl Loader {
     fn key(&mut self, row: KeyRow<'_>) -> Result<(), SnapshotError> {
         let plan = Arc::clone(&self.engine.plan);
         let Some(group) = plan.groups.get(row.group) else { return Err(Damaged("there is no such group")) };
-        let mut state = KeyState::new(row.key.into());
+        let mut state = KeyState::new(row.key);
         let known =
             1_u64.checked_shl(u32::try_from(group.channels.len()).unwrap_or(u32::MAX)).map_or(u64::MAX, |n| n - 1);
         let mut values = Brought::new(group, row.values)?;

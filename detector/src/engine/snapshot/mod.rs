@@ -223,7 +223,7 @@ fn key_row<'a>(
     let mut before = 0_i64;
     let past = state.ring.past.iter().flat_map(|past| past.iter());
     let past = past.map(|(time, kind)| (since(&mut before, time), kinds.of(kind).mask)).collect();
-    KeyRow { group, key: &state.key, values: values.collect(), nodes: nodes.collect(), entries, past }
+    KeyRow { group, key: state.key.text(), values: values.collect(), nodes: nodes.collect(), entries, past }
 }
 
 fn kept(record: &Record) -> RecordRow<'_> {
