@@ -9,10 +9,12 @@ use domain::{Activity, Timestamp};
 
 use super::decide::{self, Due, What};
 use super::episode::Crossing;
+use super::held::{Held, Value};
 use super::keys::{KeyState, NodeState};
+use super::kind::Kinds;
 use super::plan::{Call, Plan, Route, bits};
 use super::record::{Record, Source};
-use super::ring::{Events, Held, Kinds, New, Ring, Value};
+use super::ring::{Events, New, Ring};
 use super::window::{Window, glance};
 use super::{Engine, Place};
 use crate::rules::{Body, Condition};

@@ -5,8 +5,9 @@ use std::ops::{Deref, DerefMut};
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::episode::Episodes;
+use super::kind::Kinds;
 use super::record::{Text, hash_part, hash_place};
-use super::ring::{Kinds, Ring};
+use super::ring::Ring;
 use super::window::Window;
 
 /// States that are allocated together, so that a map that grows moves none of them.

@@ -4,7 +4,9 @@
 //! | file | what |
 //! |---|---|
 //! | `plan`, `layout` | a rule set laid out: rings that rules share, channels, routes between rules; which rules wait |
-//! | `ring`, `past` | the events of one key, in order; what is left of those whose values came again |
+//! | `ring`, `form`, `kind` | the events of one key, in order; how they are written; what some have in common |
+//! | `past` | what is left of events whose values came again |
+//! | `held` | what rings have only the numbers of |
 //! | `window` | what one rule sees of a ring: looked through where it is short, else two ends and an aggregate |
 //! | `episode` | from the moments at which a rule holds to alerts that grow, merge and are taken back |
 //! | `history`, `baseline`, `calendar` | `when`: first seen, silence, what is usual, working hours |
@@ -39,8 +41,11 @@ mod conclude;
 mod decide;
 mod episode;
 mod evaluate;
+mod form;
+mod held;
 mod history;
 mod keys;
+mod kind;
 mod layout;
 mod past;
 mod plan;
@@ -68,10 +73,10 @@ use crate::rules::{Body, RuleSet, Scratch};
 use baseline::Baselines;
 use decide::Due;
 use evaluate::{Arrival, Slot};
+use held::{Held, Value};
 use history::{Firsts, Silences};
 use keys::Keys;
 use plan::{Plan, Route};
-use ring::{Held, Value};
 
 /// What the engine is told beside the rules.
 #[derive(Debug, Clone)]

@@ -7,8 +7,8 @@ use domain::Activity;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use rust_decimal::Decimal;
 
+use super::held::Value;
 use super::plan::{KeyOf, Plan, ValueOf};
-use super::ring::Value;
 use crate::rules::{Field, network, number};
 
 /// What is kept of an event: texts by index of [`Plan::fields`].

@@ -28,10 +28,12 @@ use self::rows::{EntryRow, Head, KeyRow, NodeRow, Number, RecordRow, Row, Values
 use self::stream::Output;
 use super::Engine;
 use super::decide::{Due, What};
+use super::held::Held;
 use super::keys::KeyState;
+use super::kind::Kinds;
 use super::plan::{Channel, ValueOf};
 use super::record::Record;
-use super::ring::{Events, Held, Kinds};
+use super::ring::Events;
 
 /// The form of what is written.
 const FORMAT: u32 = 4;
