@@ -386,3 +386,16 @@ fn of_values_that_came_again_the_last_is_named_and_all_are_counted() {
     assert_eq!(alert.event_ids, [199, 1_000].map(Uuid::from_u128));
     assert_eq!((alert.first_event_at, alert.event_count, alert.observed), (at(400), 181, 2.0));
 }
+
+#[test]
+fn events_at_which_a_rule_cannot_hold_are_counted_although_they_are_gone() {
+    let rules = GUESSING.to_owned() + "analytics: {v: 1, episode: 1h}\n";
+    let mut engine = engine(&rules, Settings::default());
+    let single = (1..31).map(|number| 100 * number);
+    for (id, second) in (0..3).chain(single).chain(3_300..3_303).enumerate() {
+        engine.observe(&failed("ann", second, id as u128));
+        engine.advance(at(second - 1));
+    }
+    let alert = only(engine.drain());
+    assert_eq!((alert.at, alert.last_event_at, alert.event_count), (at(2), at(3_302), 36));
+}

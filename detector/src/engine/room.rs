@@ -132,6 +132,12 @@ impl Engine {
                 went.push((time, ring.kind(at)));
             }
         }
+        // What goes is counted by those who have not looked so far.
+        let gone = kept.iter().rposition(|kept| !kept).map_or(0, |last| last + 1);
+        let events = Events { ring, kinds, held: &self.held };
+        for node in state.nodes.iter_mut() {
+            node.window.pass(&plan.nodes[node.node as usize], events, gone);
+        }
         for at in (0..ring.len()).filter(|at| !kept[*at]) {
             ring.release(at, kinds, of, &mut self.held);
         }

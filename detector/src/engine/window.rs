@@ -187,11 +187,7 @@ impl Window {
         }
         if matches!(self.aggregate, Aggregate::Idle) {
             if let Some(verdict) = glance(node, condition, events, at) {
-                let passed = self.hi as usize..=at;
-                let seen = passed.filter(|at| events.mask(*at) & node.mask != 0).count();
-                self.seen = self.seen.wrapping_add(u32::try_from(seen).unwrap_or(u32::MAX));
-                self.hi = u32::try_from(at + 1).unwrap_or(u32::MAX);
-                self.lo = self.hi;
+                self.pass(node, events, at + 1);
                 return verdict;
             }
             self.aggregate = Aggregate::empty(node);
@@ -221,6 +217,13 @@ impl Window {
             }
         }
         self.judge(node, condition, events, floor)
+    }
+
+    /// Counts the events before `to` that were not looked at, because the rule could not hold there, and keeps nothing.
+    pub(super) fn pass(&mut self, node: &Node, events: Events<'_>, to: usize) {
+        let passed = (self.hi as usize..to).filter(|at| events.mask(*at) & node.mask != 0).count();
+        let seen = self.seen.wrapping_add(u32::try_from(passed).unwrap_or(u32::MAX));
+        *self = Self::after(to.max(self.hi as usize), seen);
     }
 
     fn enter(&mut self, node: &Node, events: Events<'_>, part: u64, at: usize, end: End) {
