@@ -35,12 +35,14 @@ impl Engine {
             return;
         };
         for Ended { episode, state: ending, into } in ended {
-            let identity = episode.identity.unwrap_or_else(|| Identity {
-                id: report::identity(rule, key, episode.opener),
-                revision: 0,
-                given: episode.at,
+            let mut found = episode.identity.map(|identity| (identity, false));
+            let (identity, back) = found.get_or_insert_with(|| {
+                episodes.found(episode.opener, episode.at, |opener| report::identity(rule, key, opener))
             });
-            let identity = Identity { revision: identity.revision + 1, ..identity };
+            if *back {
+                take_word_back(&mut self.out, identity);
+            }
+            let identity = Identity { revision: identity.revision + 1, ..*identity };
             let mut alert = report::alert(&set, &plan, of, key, &episode, (identity.id, identity.revision), ending);
             if identity.given > self.settled {
                 episodes.let_go(identity, ending);

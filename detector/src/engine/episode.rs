@@ -220,23 +220,27 @@ impl Episodes {
         ended
     }
 
-    /// The identity of a live episode, given to it where it has none yet: `derived` is the id that its opener makes. What
-    /// was taken back goes on under its id with its revisions; an id that stands for another alert is derived again.
-    /// Says whether it came back.
+    /// The identity of a live episode, given to it where it has none yet. Says whether it came back: see [`Self::found`].
     pub(super) fn identify(&mut self, at: usize, derived: impl Fn(Uuid) -> Uuid) -> (&mut Identity, bool) {
-        let mut back = false;
-        let identity = self.live[at].identity.unwrap_or_else(|| {
-            let lives = |id: Uuid| self.live.iter().any(|live| live.identity.is_some_and(|other| other.id == id));
-            let closed = |id: Uuid| self.gone.iter().any(|(gone, how)| gone.id == id && *how == AlertState::Closed);
-            let mut id = derived(self.live[at].opener);
-            while lives(id) || closed(id) {
-                id = derived(id);
-            }
-            let before = self.gone.iter().position(|(gone, _)| gone.id == id).map(|at| self.gone.swap_remove(at));
-            back = before.is_some();
-            Identity { id, revision: before.map_or(0, |(gone, _)| gone.revision), given: self.live[at].at }
-        });
+        let (identity, back) = match self.live[at].identity {
+            Some(identity) => (identity, false),
+            None => self.found(self.live[at].opener, self.live[at].at, derived),
+        };
         (self.live[at].identity.insert(identity), back)
+    }
+
+    /// The identity of an episode that has none yet: `derived` is the id that its opener makes. What was taken back goes on
+    /// under its id with its revisions, which is said; an id that stands for another alert is derived again.
+    pub(super) fn found(&mut self, opener: Uuid, given: i64, derived: impl Fn(Uuid) -> Uuid) -> (Identity, bool) {
+        let lives = |id: Uuid| self.live.iter().any(|live| live.identity.is_some_and(|other| other.id == id));
+        let closed = |id: Uuid| self.gone.iter().any(|(gone, how)| gone.id == id && *how == AlertState::Closed);
+        let mut id = derived(opener);
+        while lives(id) || closed(id) {
+            id = derived(id);
+        }
+        let before = self.gone.iter().position(|(gone, _)| gone.id == id).map(|at| self.gone.swap_remove(at));
+        let revision = before.map_or(0, |(gone, _)| gone.revision);
+        (Identity { id, revision, given }, before.is_some())
     }
 
     /// Remembers under what something ended.
