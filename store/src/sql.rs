@@ -73,8 +73,9 @@ macro_rules! row_locks {
 pub(crate) use row_locks;
 
 /// Numbers of rows or values bound at once, from the largest. 256 rows of up to 100 values stay within SQLite's
-/// 32,766 and MySQL's 65,535 values.
-pub(crate) const SIZES: [usize; 3] = [256, 32, 1];
+/// 32,766 and MySQL's 65,535 values. Powers of four: whatever the number of rows, few statements take them all, and
+/// each text is prepared in few lengths.
+pub(crate) const SIZES: [usize; 5] = [256, 64, 16, 4, 1];
 
 /// Cuts a slice into pieces of the fixed [`SIZES`].
 pub(crate) fn chunks<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
