@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `table` | the schema as data: members, their aliases in order, limits |
 //! | `read` | JSON → one slot for each known key and attributes, in one pass, borrowing where it can |
+//! | `scan` | the same for the lines that most are, without a general JSON reader |
 //! | `value` | an attribute's value: as it came, with bounds |
 //! | `resolve` | slots → [`Incoming`]: which alias wins, what its type must be, what is kept besides |
 //! | `incoming` | [`Incoming`] → [`Activity`](crate::Activity), in a live system and in a backtest |
@@ -15,6 +16,7 @@ mod error;
 mod incoming;
 mod read;
 mod resolve;
+mod scan;
 mod table;
 mod value;
 
@@ -24,6 +26,7 @@ pub use table::{
     MAX_ACTION, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, MAX_DEPTH, MAX_DETAIL, MAX_NAME, MAX_RESOURCE, MAX_TEXT,
 };
 
+use read::Slots;
 use serde_json::{Map, Value};
 
 /// Reads one JSON object. Of a key that stands twice, the last counts; what no record may hold is refused in all of
@@ -32,9 +35,10 @@ use serde_json::{Map, Value};
 /// # Errors
 /// What is no JSON object, lacks `action`, or has a member of a wrong type or beyond its limit.
 pub fn parse(line: &[u8]) -> Result<Incoming, WireError> {
-    let slots = read::from_slice(line)?;
+    let mut slots = Slots::new();
+    read::fill(line, &mut slots)?;
     // Attributes are never longer written than they were read, so a short line needs no measuring.
-    resolve::resolve(slots, line.len() > MAX_ATTRIBUTE_BYTES)
+    resolve::resolve(&mut slots, line.len() > MAX_ATTRIBUTE_BYTES)
 }
 
 /// The same from an object that has been parsed already.
@@ -42,8 +46,10 @@ pub fn parse(line: &[u8]) -> Result<Incoming, WireError> {
 /// # Errors
 /// As [`parse`].
 pub fn from_value(object: Map<String, Value>) -> Result<Incoming, WireError> {
-    resolve::resolve(read::from_map(object)?, true)
+    resolve::resolve(&mut read::from_map(object)?, true)
 }
 
+#[cfg(test)]
+mod drawn;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! JSON → one slot for each known key, and attributes, in one pass.
+//! JSON → one slot for each known key, and attributes, in one pass: by `scan`, or any JSON by serde.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,13 +7,15 @@ use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::{Map, Value};
 
-use super::WireError;
 use super::table::{KEYS, Key, begins_a_path};
 use super::value::{Bad, KeySeed, Raw, ValueSeed, inspect};
+use super::{WireError, scan};
 
 /// A record, sorted.
 pub(super) struct Slots<'a> {
     known: [Option<Raw<'a>>; KEYS],
+    /// The slots that are filled, a bit each.
+    filled: u64,
     /// What has no slot.
     pub(super) attributes: Map<String, Value>,
     /// Whether `attributes` has an object in which a member may be found by its path.
@@ -21,21 +23,30 @@ pub(super) struct Slots<'a> {
 }
 
 impl<'a> Slots<'a> {
-    fn new() -> Self {
-        Self { known: [const { None }; KEYS], attributes: Map::new(), nested: false }
+    /// Empty ones.
+    pub(super) fn new() -> Self {
+        Self { known: [const { None }; KEYS], filled: 0, attributes: Map::new(), nested: false }
+    }
+
+    /// Those of `keys` (a bit each) that are filled.
+    pub(super) fn filled(&self, keys: u64) -> u64 {
+        self.filled & keys
     }
 
     /// Empties a slot.
     pub(super) fn take(&mut self, key: Key) -> Option<Raw<'a>> {
+        self.filled &= !key.bit();
         self.known[key as usize].take()
     }
 
-    fn put(&mut self, key: Key, raw: Option<Raw<'a>>) {
+    /// Fills a slot, or empties it again: the last of a key counts, a null too.
+    pub(super) fn put(&mut self, key: Key, raw: Option<Raw<'a>>) {
+        self.filled = if raw.is_some() { self.filled | key.bit() } else { self.filled & !key.bit() };
         self.known[key as usize] = raw;
     }
 
     /// The last of a key counts, so a null takes back what stood before it.
-    fn put_attribute(&mut self, name: Cow<'_, str>, raw: Option<Raw<'a>>) {
+    pub(super) fn put_attribute(&mut self, name: Cow<'_, str>, raw: Option<Raw<'a>>) {
         let Some(raw) = raw else {
             self.attributes.remove(name.as_ref());
             return;
@@ -55,16 +66,26 @@ impl<'a> Slots<'a> {
     }
 }
 
-pub(super) fn from_slice(line: &[u8]) -> Result<Slots<'_>, WireError> {
+/// Sorts a line into empty slots.
+pub(super) fn fill<'a>(line: &'a [u8], slots: &mut Slots<'a>) -> Result<(), WireError> {
+    if std::str::from_utf8(line).ok().and_then(|line| scan::fill(line, slots)).is_some() {
+        slots.unfold();
+        return Ok(());
+    }
+    *slots = Slots::new();
+    fill_from_any(line, slots)
+}
+
+/// The same by the general reader alone.
+pub(super) fn fill_from_any<'a>(line: &'a [u8], slots: &mut Slots<'a>) -> Result<(), WireError> {
     let mut refused = None;
-    let mut slots = Slots::new();
     let mut json = serde_json::Deserializer::from_slice(line);
-    let seed = RecordSeed { slots: &mut slots, refused: &mut refused };
+    let seed = RecordSeed { slots: &mut *slots, refused: &mut refused };
     let read = seed.deserialize(&mut json).and_then(|()| json.end());
     match (read, refused) {
         (Ok(()), _) => {
             slots.unfold();
-            Ok(slots)
+            Ok(())
         }
         (Err(_), Some((field, bad))) => Err(WireError::new(field, bad.message())),
         (Err(error), None) => Err(WireError::new("line", explain(&error))),

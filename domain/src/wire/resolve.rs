@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use super::read::Slots;
 use super::table::{
-    self, MAX_ACTION, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, MAX_DETAIL, MAX_NAME, MAX_RESOURCE, MAX_TEXT, Source,
+    self, Key, MAX_ACTION, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, MAX_DETAIL, MAX_NAME, MAX_RESOURCE, MAX_TEXT, Member,
+    Source,
 };
 use super::value::Raw;
 use super::{Incoming, WireError};
@@ -18,8 +19,7 @@ use crate::{LogType, Outcome, Timestamp};
 /// What a value says: `None` where it stands for an absent one; an error continues after the member's name.
 type Said<T> = Result<Option<T>, Cow<'static, str>>;
 
-pub(super) fn resolve(mut slots: Slots<'_>, measure: bool) -> Result<Incoming, WireError> {
-    let slots = &mut slots;
+pub(super) fn resolve(slots: &mut Slots<'_>, measure: bool) -> Result<Incoming, WireError> {
     choose(slots, table::V, |_, raw| version(&raw))?;
     let action = choose(slots, table::ACTION, |_, raw| match text(raw, MAX_ACTION) {
         Ok(Some(action)) if action.is_empty() => Err("is empty; say what was done, such as View".into()),
@@ -46,7 +46,7 @@ pub(super) fn resolve(mut slots: Slots<'_>, measure: bool) -> Result<Incoming, W
         page_url: choose(slots, table::PAGE_URL, |_, raw| text(raw, MAX_RESOURCE))?,
         attributes: Map::new(),
     };
-    if let Some(given) = slots.take(table::Key::Attributes) {
+    if let Some(given) = slots.take(Key::Attributes) {
         gather(&mut slots.attributes, given.into_value());
     }
     incoming.attributes = std::mem::take(&mut slots.attributes);
@@ -58,11 +58,26 @@ pub(super) fn resolve(mut slots: Slots<'_>, measure: bool) -> Result<Incoming, W
 /// becomes an attribute under its own name; so does one that cannot be read, which is only an error if it wins.
 fn choose<'a, T: PartialEq>(
     slots: &mut Slots<'a>,
-    sources: &[Source],
+    member: Member,
+    read: impl Fn(&str, Raw<'a>) -> Said<T>,
+) -> Result<Option<T>, WireError> {
+    let filled = slots.filled(member.keys);
+    if !slots.nested && filled & filled.wrapping_sub(1) == 0 {
+        // One at most, as nearly always.
+        let Some(key) = Key::first(filled) else { return Ok(None) };
+        let Some(raw) = slots.take(key) else { return Ok(None) };
+        return read(key.name(), raw).map_err(|message| WireError::new(key.name(), message));
+    }
+    choose_of_several(slots, member, read)
+}
+
+fn choose_of_several<'a, T: PartialEq>(
+    slots: &mut Slots<'a>,
+    member: Member,
     read: impl Fn(&str, Raw<'a>) -> Said<T>,
 ) -> Result<Option<T>, WireError> {
     let mut won = None;
-    for source in sources {
+    for source in member.sources {
         match *source {
             Source::Key(key) => {
                 let Some(raw) = slots.take(key) else { continue };
@@ -190,7 +205,7 @@ fn typed<'r>(raw: &'r Raw<'_>, wanted: &'static str) -> Result<Option<&'r str>, 
     match raw {
         Raw::Text(text) if text.is_empty() => Ok(None),
         Raw::Text(text) => Ok(Some(text)),
-        Raw::Other(_) => Err(wanted.into()),
+        Raw::Digits(_) | Raw::Other(_) => Err(wanted.into()),
     }
 }
 
@@ -219,7 +234,7 @@ fn log_type(raw: &Raw<'_>) -> Said<LogType> {
 
 fn outcome(name: &str, raw: Raw<'_>) -> Said<Outcome> {
     let Some(word) = typed(&raw, "must be one of success, failure, denied")? else { return Ok(None) };
-    if word == "unknown" && name == table::Key::EventOutcome.name() {
+    if word == "unknown" && name == Key::EventOutcome.name() {
         return Ok(Some(Outcome::Success));
     }
     word.parse().map(Some).map_err(Cow::Owned)
@@ -230,6 +245,7 @@ fn whole(raw: &Raw<'_>) -> Said<i64> {
     let number = match raw {
         Raw::Text(text) if text.is_empty() => return Ok(None),
         Raw::Text(text) => whole_number(text),
+        Raw::Digits(digits) => whole_number(digits),
         Raw::Other(Value::Number(number)) => whole_number(number.as_str()),
         Raw::Other(_) => None,
     };
@@ -276,6 +292,7 @@ fn whole_number(text: &str) -> Option<i64> {
 fn version(raw: &Raw<'_>) -> Said<()> {
     let major = match raw {
         Raw::Text(text) => text.split('.').next(),
+        Raw::Digits(digits) => digits.split('.').next(),
         Raw::Other(Value::Number(number)) => number.as_str().split('.').next(),
         Raw::Other(_) => None,
     };

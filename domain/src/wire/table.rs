@@ -27,6 +27,25 @@ pub(super) enum Source {
     Path(&'static str),
 }
 
+/// A member of the schema: where it is looked for, in the order in which sources win.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Member {
+    pub(super) sources: &'static [Source],
+    /// The keys among them, a bit each.
+    pub(super) keys: u64,
+}
+
+const fn member(sources: &'static [Source]) -> Member {
+    let (mut keys, mut at) = (0, 0);
+    while at < sources.len() {
+        if let Source::Key(key) = sources[at] {
+            keys |= key.bit();
+        }
+        at += 1;
+    }
+    Member { sources, keys }
+}
+
 macro_rules! keys {
     ($($key:ident = $name:literal),+ $(,)?) => {
         /// A key that the schema knows, dotted aliases in their literal form included.
@@ -46,6 +65,16 @@ impl Key {
     pub(super) fn of(name: &str) -> Option<Self> {
         let bucket = BUCKETS[hash(name.as_bytes())];
         bucket.into_iter().map(usize::from).find(|at| NAMES.get(*at) == Some(&name)).map(|at| ALL[at])
+    }
+
+    /// In a set of keys.
+    pub(super) const fn bit(self) -> u64 {
+        1 << self as u64
+    }
+
+    /// The first of a set.
+    pub(super) fn first(keys: u64) -> Option<Self> {
+        ALL.get(keys.trailing_zeros() as usize).copied()
     }
 
     /// The name as it stands in a record.
@@ -123,20 +152,27 @@ keys! {
 
 use Source::{Key as K, Path as P};
 
-pub(super) const V: &[Source] = &[K(Key::V)];
-pub(super) const EVENT_ID: &[Source] = &[K(Key::EventId), K(Key::Id)];
-pub(super) const OCCURRED_AT: &[Source] = &[K(Key::OccurredAt), K(Key::Ts), K(Key::Timestamp), K(Key::AtTimestamp)];
-pub(super) const USER: &[Source] =
-    &[K(Key::User), K(Key::Username), K(Key::UserName), P("user.name"), K(Key::ActorUserName), P("actor.user.name")];
-pub(super) const USER_ID: &[Source] = &[K(Key::UserId)];
-pub(super) const SESSION_ID: &[Source] = &[K(Key::SessionId), K(Key::Session)];
-pub(super) const ROLE: &[Source] = &[K(Key::Role)];
-pub(super) const RECORDS: &[Source] = &[K(Key::Records)];
-pub(super) const REASON: &[Source] = &[K(Key::Reason)];
-pub(super) const ACTION: &[Source] = &[K(Key::Action), K(Key::ActionType), K(Key::EventAction), P("event.action")];
-pub(super) const RESOURCE: &[Source] = &[K(Key::Resource), K(Key::UrlPath), P("url.path")];
-pub(super) const OUTCOME: &[Source] = &[K(Key::Outcome), K(Key::EventOutcome), P("event.outcome")];
-pub(super) const SOURCE_IP: &[Source] = &[
+pub(super) const V: Member = member(&[K(Key::V)]);
+pub(super) const EVENT_ID: Member = member(&[K(Key::EventId), K(Key::Id)]);
+pub(super) const OCCURRED_AT: Member =
+    member(&[K(Key::OccurredAt), K(Key::Ts), K(Key::Timestamp), K(Key::AtTimestamp)]);
+pub(super) const USER: Member = member(&[
+    K(Key::User),
+    K(Key::Username),
+    K(Key::UserName),
+    P("user.name"),
+    K(Key::ActorUserName),
+    P("actor.user.name"),
+]);
+pub(super) const USER_ID: Member = member(&[K(Key::UserId)]);
+pub(super) const SESSION_ID: Member = member(&[K(Key::SessionId), K(Key::Session)]);
+pub(super) const ROLE: Member = member(&[K(Key::Role)]);
+pub(super) const RECORDS: Member = member(&[K(Key::Records)]);
+pub(super) const REASON: Member = member(&[K(Key::Reason)]);
+pub(super) const ACTION: Member = member(&[K(Key::Action), K(Key::ActionType), K(Key::EventAction), P("event.action")]);
+pub(super) const RESOURCE: Member = member(&[K(Key::Resource), K(Key::UrlPath), P("url.path")]);
+pub(super) const OUTCOME: Member = member(&[K(Key::Outcome), K(Key::EventOutcome), P("event.outcome")]);
+pub(super) const SOURCE_IP: Member = member(&[
     K(Key::SourceIp),
     K(Key::Ip),
     K(Key::IpAddress),
@@ -144,13 +180,13 @@ pub(super) const SOURCE_IP: &[Source] = &[
     P("source.ip"),
     K(Key::SrcEndpointIp),
     P("src_endpoint.ip"),
-];
-pub(super) const USER_AGENT: &[Source] = &[K(Key::UserAgent), K(Key::UserAgentOriginal), P("user_agent.original")];
-pub(super) const COUNTRY: &[Source] =
-    &[K(Key::Country), K(Key::GeoLocation), K(Key::SourceGeoCountry), P("source.geo.country_iso_code")];
-pub(super) const LOG_TYPE: &[Source] = &[K(Key::LogType)];
-pub(super) const DETAIL: &[Source] = &[K(Key::Detail), K(Key::ActionDetail)];
-pub(super) const PAGE_URL: &[Source] = &[K(Key::PageUrl)];
+]);
+pub(super) const USER_AGENT: Member = member(&[K(Key::UserAgent), K(Key::UserAgentOriginal), P("user_agent.original")]);
+pub(super) const COUNTRY: Member =
+    member(&[K(Key::Country), K(Key::GeoLocation), K(Key::SourceGeoCountry), P("source.geo.country_iso_code")]);
+pub(super) const LOG_TYPE: Member = member(&[K(Key::LogType)]);
+pub(super) const DETAIL: Member = member(&[K(Key::Detail), K(Key::ActionDetail)]);
+pub(super) const PAGE_URL: Member = member(&[K(Key::PageUrl)]);
 
 /// First members of the paths above: only a record that has an object under one of them has paths to look at.
 pub(super) fn begins_a_path(name: &str) -> bool {

@@ -16,6 +16,8 @@ const NUMBER: &str = "$serde_json::private::Number";
 pub(super) enum Raw<'a> {
     /// Text, borrowed from the line where it has no escapes.
     Text(Cow<'a, str>),
+    /// A plain number as it stands in the line, with nothing to put in order: no exponent.
+    Digits(&'a str),
     /// A number, a boolean, a list or an object.
     Other(Value),
 }
@@ -25,8 +27,17 @@ impl Raw<'_> {
     pub(super) fn into_value(self) -> Value {
         match self {
             Self::Text(text) => Value::String(text.into_owned()),
+            Self::Digits(digits) => number(digits),
             Self::Other(value) => value,
         }
+    }
+}
+
+fn number(digits: &str) -> Value {
+    // Most are whole and have no sign, and a number of those is written by the same digits.
+    match digits.parse::<u64>() {
+        Ok(number) => number.into(),
+        Err(_) => digits.parse::<Number>().map_or_else(|_| Value::String(digits.to_owned()), Value::Number),
     }
 }
 
