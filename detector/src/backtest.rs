@@ -36,6 +36,7 @@ pub struct Backtest {
     alerts: HashMap<Uuid, Alert>,
     summary: Summary,
     line: Vec<u8>,
+    reader: wire::Reader,
 }
 
 /// What a run went over.
@@ -77,6 +78,7 @@ impl Backtest {
             alerts: HashMap::new(),
             summary: Summary::default(),
             line: Vec::new(),
+            reader: wire::Reader::default(),
         }
     }
 
@@ -114,19 +116,20 @@ impl Backtest {
     }
 
     fn record(&mut self, line: &[u8]) -> Result<(), WireError> {
-        let incoming = wire::parse(line)?;
+        let incoming = self.reader.parse(line)?;
         let own_id = incoming.event_id;
         let said = incoming.occurred_at;
         // A line without a time moves nothing, and is refused below.
         let received_at = said.max(self.newest).unwrap_or_default();
         let number = Uuid::from_u128(u128::from(self.lines));
-        let mut activity = incoming.into_backtest(received_at, number)?;
-        if !self.ids.insert(own_id, self.lines) {
+        let mut activity = self.reader.backtest(incoming, received_at, number)?;
+        if self.ids.insert(own_id, self.lines) {
+            activity.late = wire::late(activity.occurred_at, received_at, self.lateness);
+            self.arrived(&activity);
+        } else {
             self.summary.duplicates += 1;
-            return Ok(());
         }
-        activity.late = wire::late(activity.occurred_at, received_at, self.lateness);
-        self.arrived(&activity);
+        self.reader.done_with(activity);
         Ok(())
     }
 

@@ -1,9 +1,13 @@
 //! Drawn lines: the quick reader, the general one and a parsed object say the same of all of them.
 
 use serde_json::Value;
+use uuid::Uuid;
 
-use super::read::{self, Slots};
+use super::read;
+use super::reader::{Reader, Texts};
+use super::slots::Slots;
 use super::{Incoming, MAX_ATTRIBUTE_BYTES, WireError, from_value, parse, resolve};
+use crate::Timestamp;
 
 /// xorshift: the same numbers in every run.
 struct Random(u64);
@@ -25,13 +29,18 @@ impl Random {
 fn general(line: &[u8]) -> Result<Incoming, WireError> {
     let mut slots = Slots::new();
     read::fill_from_any(line, &mut slots)?;
-    resolve::resolve(&mut slots, line.len() > MAX_ATTRIBUTE_BYTES)
+    resolve::resolve(&mut slots, &mut Texts::default(), line.len() > MAX_ATTRIBUTE_BYTES)
 }
 
 /// Whether it is a record.
-fn compare(line: &[u8]) -> bool {
+fn compare(line: &[u8], reader: &mut Reader) -> bool {
     let parsed = parse(line);
     assert_eq!(parsed, general(line), "{}", String::from_utf8_lossy(line));
+    let again = reader.parse(line);
+    assert_eq!(parsed, again, "{}", String::from_utf8_lossy(line));
+    if let Ok(activity) = again.and_then(|incoming| incoming.into_backtest(Timestamp::MIN, Uuid::nil())) {
+        reader.done_with(activity);
+    }
     parsed.is_ok()
 }
 
@@ -126,6 +135,7 @@ const VALUES: &[&str] = &[
 
 #[test]
 fn the_quick_reader_agrees_with_the_general_one() {
+    let mut reader = Reader::default();
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut records = 0;
     for round in 0..40_000 {
@@ -150,18 +160,19 @@ fn the_quick_reader_agrees_with_the_general_one() {
             }
         }
         line.push_str(random.of(&["}", "}", "}", "} ", "", "}x", ",}"]));
-        records += usize::from(compare(line.as_bytes()));
+        records += usize::from(compare(line.as_bytes(), &mut reader));
     }
     assert!(records > 3_000, "{records} were records");
 }
 
 #[test]
 fn texts_of_all_lengths_end_where_they_end() {
+    let mut reader = Reader::default();
     for length in 0..40 {
         for (at, odd) in (0..length).flat_map(|at| ["\\\"", "é", "\u{1}", "\u{7f}", " ", "/"].map(|odd| (at, odd))) {
             let text = format!("{}{odd}{}", "a".repeat(at), "b".repeat(length - at));
-            compare(format!(r#"{{"action":"{text}"}}"#).as_bytes());
-            compare(format!(r#"{{"action":"x","{text}":1}}"#).as_bytes());
+            compare(format!(r#"{{"action":"{text}"}}"#).as_bytes(), &mut reader);
+            compare(format!(r#"{{"action":"x","{text}":1}}"#).as_bytes(), &mut reader);
         }
     }
 }
@@ -173,6 +184,7 @@ fn whatever_the_bytes_nothing_panics_and_all_ways_to_read_agree() {
         r#"{"action":"Export","records":1.5e3,"source":{"ip":"::1","geo":{"country_iso_code":"DE"}},"x":[1,{"y":null}],"z":"\u00e9\n"}"#,
         r#"{"event":{"action":"View","outcome":"unknown"},"attributes":{"a":1,"user":"u"},"a":2,"ip":"","outcome":null}"#,
     ];
+    let mut reader = Reader::default();
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let alphabet = b"{}[]\",:\\u0019.eE+-tfn a\x00\xff";
     let mut read = 0;
@@ -186,7 +198,7 @@ fn whatever_the_bytes_nothing_panics_and_all_ways_to_read_agree() {
                 _ => line.insert(at, alphabet[random.below(alphabet.len())]),
             }
         }
-        compare(&line);
+        compare(&line, &mut reader);
         let parsed = parse(&line);
         let Ok(Value::Object(object)) = serde_json::from_slice(&line) else {
             assert!(parsed.is_err(), "{}", String::from_utf8_lossy(&line));

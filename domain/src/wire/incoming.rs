@@ -65,7 +65,7 @@ impl Incoming {
         }
         let occurred_at = if clock_skew { received_at } else { said };
         let event_id = self.event_id.unwrap_or(default_event_id);
-        Activity { clock_skew, ..self.complete(event_id, occurred_at, received_at, origin) }
+        Activity { clock_skew, ..self.complete(event_id, occurred_at, received_at, origin.to_owned()) }
     }
 
     /// The activity of a line of a file (`origin: backtest`): nothing is held against a clock. `received_at` is the
@@ -74,14 +74,24 @@ impl Incoming {
     /// # Errors
     /// The line has no time: here is no "when received" to stand in for it.
     pub fn into_backtest(self, received_at: Timestamp, default_event_id: Uuid) -> Result<Activity, WireError> {
+        self.into_past(received_at, default_event_id, str::to_owned)
+    }
+
+    /// [`Self::into_backtest`], with the one text that is new made by `own`.
+    pub(super) fn into_past(
+        self,
+        received_at: Timestamp,
+        default_event_id: Uuid,
+        own: impl FnOnce(&str) -> String,
+    ) -> Result<Activity, WireError> {
         let Some(occurred_at) = self.occurred_at else {
             return Err(WireError::new("occurred_at", "is missing; a backtest needs the time of each event"));
         };
         let event_id = self.event_id.unwrap_or(default_event_id);
-        Ok(self.complete(event_id, occurred_at, received_at, "backtest"))
+        Ok(self.complete(event_id, occurred_at, received_at, own("backtest")))
     }
 
-    fn complete(self, event_id: Uuid, occurred_at: Timestamp, received_at: Timestamp, origin: &str) -> Activity {
+    fn complete(self, event_id: Uuid, occurred_at: Timestamp, received_at: Timestamp, origin: String) -> Activity {
         Activity {
             event_id,
             occurred_at,
@@ -102,7 +112,7 @@ impl Incoming {
             page_url: self.page_url,
             attributes: self.attributes,
             received_at,
-            origin: origin.to_owned(),
+            origin,
             known_user: false,
             late: false,
             clock_skew: false,

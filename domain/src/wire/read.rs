@@ -7,68 +7,15 @@ use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::{Map, Value};
 
-use super::table::{KEYS, Key, begins_a_path};
+use super::reader::Habit;
+use super::slots::Slots;
+use super::table::Key;
 use super::value::{Bad, KeySeed, Raw, ValueSeed, inspect};
 use super::{WireError, scan};
 
-/// A record, sorted.
-pub(super) struct Slots<'a> {
-    known: [Option<Raw<'a>>; KEYS],
-    /// The slots that are filled, a bit each.
-    filled: u64,
-    /// What has no slot.
-    pub(super) attributes: Map<String, Value>,
-    /// Whether `attributes` has an object in which a member may be found by its path.
-    pub(super) nested: bool,
-}
-
-impl<'a> Slots<'a> {
-    /// Empty ones.
-    pub(super) fn new() -> Self {
-        Self { known: [const { None }; KEYS], filled: 0, attributes: Map::new(), nested: false }
-    }
-
-    /// Those of `keys` (a bit each) that are filled.
-    pub(super) fn filled(&self, keys: u64) -> u64 {
-        self.filled & keys
-    }
-
-    /// Empties a slot.
-    pub(super) fn take(&mut self, key: Key) -> Option<Raw<'a>> {
-        self.filled &= !key.bit();
-        self.known[key as usize].take()
-    }
-
-    /// Fills a slot, or empties it again: the last of a key counts, a null too.
-    pub(super) fn put(&mut self, key: Key, raw: Option<Raw<'a>>) {
-        self.filled = if raw.is_some() { self.filled | key.bit() } else { self.filled & !key.bit() };
-        self.known[key as usize] = raw;
-    }
-
-    /// The last of a key counts, so a null takes back what stood before it.
-    pub(super) fn put_attribute(&mut self, name: Cow<'_, str>, raw: Option<Raw<'a>>) {
-        let Some(raw) = raw else {
-            self.attributes.remove(name.as_ref());
-            return;
-        };
-        self.nested |= matches!(raw, Raw::Other(Value::Object(_))) && begins_a_path(&name);
-        self.attributes.insert(name.into_owned(), raw.into_value());
-    }
-
-    /// Objects under `user` and `user_agent` are ECS: no values of these members, but places to look for them.
-    fn unfold(&mut self) {
-        for key in [Key::User, Key::UserAgent] {
-            if let Some(Raw::Other(Value::Object(_))) = self.known[key as usize] {
-                let raw = self.take(key);
-                self.put_attribute(Cow::Borrowed(key.name()), raw);
-            }
-        }
-    }
-}
-
 /// Sorts a line into empty slots.
-pub(super) fn fill<'a>(line: &'a [u8], slots: &mut Slots<'a>) -> Result<(), WireError> {
-    if std::str::from_utf8(line).ok().and_then(|line| scan::fill(line, slots)).is_some() {
+pub(super) fn fill<'a>(line: &'a [u8], slots: &mut Slots<'a>, habit: &mut Habit) -> Result<(), WireError> {
+    if std::str::from_utf8(line).ok().and_then(|line| scan::fill(line, slots, habit)).is_some() {
         slots.unfold();
         return Ok(());
     }

@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::read::Slots;
+use super::reader::Texts;
+use super::slots::Slots;
 use super::table::{
     self, Key, MAX_ACTION, MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, MAX_DETAIL, MAX_NAME, MAX_RESOURCE, MAX_TEXT, Member,
     Source,
@@ -19,31 +20,31 @@ use crate::{LogType, Outcome, Timestamp};
 /// What a value says: `None` where it stands for an absent one; an error continues after the member's name.
 type Said<T> = Result<Option<T>, Cow<'static, str>>;
 
-pub(super) fn resolve(slots: &mut Slots<'_>, measure: bool) -> Result<Incoming, WireError> {
+pub(super) fn resolve(slots: &mut Slots<'_>, texts: &mut Texts, measure: bool) -> Result<Incoming, WireError> {
     choose(slots, table::V, |_, raw| version(&raw))?;
-    let action = choose(slots, table::ACTION, |_, raw| match text(raw, MAX_ACTION) {
+    let action = choose(slots, table::ACTION, |_, raw| match text(raw, MAX_ACTION, texts) {
         Ok(Some(action)) if action.is_empty() => Err("is empty; say what was done, such as View".into()),
         said => said,
     })?;
     let mut incoming = Incoming {
         event_id: choose(slots, table::EVENT_ID, |_, raw| id(&raw))?,
         occurred_at: choose(slots, table::OCCURRED_AT, |_, raw| time(&raw))?,
-        user: choose(slots, table::USER, |_, raw| text(raw, MAX_NAME))?,
+        user: choose(slots, table::USER, |_, raw| text(raw, MAX_NAME, texts))?,
         user_id: choose(slots, table::USER_ID, |_, raw| whole(&raw))?,
-        session_id: choose(slots, table::SESSION_ID, |_, raw| text(raw, MAX_NAME))?,
-        role: choose(slots, table::ROLE, |_, raw| text(raw, MAX_NAME))?,
+        session_id: choose(slots, table::SESSION_ID, |_, raw| text(raw, MAX_NAME, texts))?,
+        role: choose(slots, table::ROLE, |_, raw| text(raw, MAX_NAME, texts))?,
         records: choose(slots, table::RECORDS, |_, raw| whole(&raw))?,
-        reason: choose(slots, table::REASON, |_, raw| text(raw, MAX_TEXT))?,
+        reason: choose(slots, table::REASON, |_, raw| text(raw, MAX_TEXT, texts))?,
         action: action
             .ok_or_else(|| WireError::new("action", "is missing; say what was done, such as \"action\": \"View\""))?,
-        resource: choose(slots, table::RESOURCE, |_, raw| text(raw, MAX_RESOURCE))?,
+        resource: choose(slots, table::RESOURCE, |_, raw| text(raw, MAX_RESOURCE, texts))?,
         outcome: choose(slots, table::OUTCOME, outcome)?,
         source_ip: choose(slots, table::SOURCE_IP, |_, raw| address(&raw))?,
-        user_agent: choose(slots, table::USER_AGENT, |_, raw| text(raw, MAX_TEXT))?,
-        country: choose(slots, table::COUNTRY, |_, raw| text(raw, MAX_NAME))?,
+        user_agent: choose(slots, table::USER_AGENT, |_, raw| text(raw, MAX_TEXT, texts))?,
+        country: choose(slots, table::COUNTRY, |_, raw| text(raw, MAX_NAME, texts))?,
         log_type: choose(slots, table::LOG_TYPE, |_, raw| log_type(&raw))?,
-        detail: choose(slots, table::DETAIL, |_, raw| text(raw, MAX_DETAIL))?,
-        page_url: choose(slots, table::PAGE_URL, |_, raw| text(raw, MAX_RESOURCE))?,
+        detail: choose(slots, table::DETAIL, |_, raw| text(raw, MAX_DETAIL, texts))?,
+        page_url: choose(slots, table::PAGE_URL, |_, raw| text(raw, MAX_RESOURCE, texts))?,
         attributes: Map::new(),
     };
     if let Some(given) = slots.take(Key::Attributes) {
@@ -59,7 +60,7 @@ pub(super) fn resolve(slots: &mut Slots<'_>, measure: bool) -> Result<Incoming, 
 fn choose<'a, T: PartialEq>(
     slots: &mut Slots<'a>,
     member: Member,
-    read: impl Fn(&str, Raw<'a>) -> Said<T>,
+    mut read: impl FnMut(&str, Raw<'a>) -> Said<T>,
 ) -> Result<Option<T>, WireError> {
     let filled = slots.filled(member.keys);
     if !slots.nested && filled & filled.wrapping_sub(1) == 0 {
@@ -74,7 +75,7 @@ fn choose<'a, T: PartialEq>(
 fn choose_of_several<'a, T: PartialEq>(
     slots: &mut Slots<'a>,
     member: Member,
-    read: impl Fn(&str, Raw<'a>) -> Said<T>,
+    mut read: impl FnMut(&str, Raw<'a>) -> Said<T>,
 ) -> Result<Option<T>, WireError> {
     let mut won = None;
     for source in member.sources {
@@ -191,13 +192,13 @@ fn size(attributes: &Map<String, Value>) -> usize {
     serde_json::to_writer(&mut count, attributes).map_or(usize::MAX, |()| count.0)
 }
 
-fn text(raw: Raw<'_>, most: usize) -> Said<String> {
+fn text(raw: Raw<'_>, most: usize, texts: &mut Texts) -> Said<String> {
     let Raw::Text(text) = raw else { return Err("must be text; put it in quotes".into()) };
     // Bytes first: they are known, and no fewer than characters.
     if text.len() > most && text.chars().count() > most {
         return Err(format!("has more than {most} characters; shorten it").into());
     }
-    Ok(Some(text.into_owned()))
+    Ok(Some(texts.owned(text)))
 }
 
 /// What is empty cannot be one of these types, and stands for absent.

@@ -7,27 +7,30 @@ use std::borrow::Cow;
 use serde::de::DeserializeSeed;
 use serde_json::Value;
 
-use super::read::Slots;
+use super::reader::Habit;
+use super::slots::Slots;
 use super::table::Key;
 use super::value::{Raw, ValueSeed};
 
 /// Sorts the members of a record into empty slots. `None`: the general reader has to look, at the whole line.
-pub(super) fn fill<'a>(line: &'a str, slots: &mut Slots<'a>) -> Option<()> {
-    let mut scan = Scan { line, at: 0 };
+pub(super) fn fill<'a>(line: &'a str, slots: &mut Slots<'a>, habit: &mut Habit) -> Option<()> {
+    // One look over the whole line, in which compilers use wide registers, spares two at each of its texts.
+    let strange = line.bytes().fold(false, |strange, byte| strange | (byte == b'\\') | (byte < 0x20));
+    let mut scan = Scan { line, at: 0, strange };
     scan.blanks();
     scan.take(b'{')?;
     scan.blanks();
     if scan.take(b'}').is_none() {
-        loop {
+        for place in 0.. {
             scan.take(b'"')?;
-            let name = scan.plain_text()?;
+            let name = scan.name(habit, place)?;
             scan.blanks();
             scan.take(b':')?;
             scan.blanks();
             let raw = scan.value()?;
-            match Key::of(name) {
-                Some(key) => slots.put(key, raw),
-                None => slots.put_attribute(Cow::Borrowed(name), raw),
+            match name {
+                Ok(key) => slots.put(key, raw),
+                Err(name) => slots.put_attribute(Cow::Borrowed(name), raw),
             }
             scan.blanks();
             if scan.take(b',').is_none() {
@@ -44,24 +47,52 @@ pub(super) fn fill<'a>(line: &'a str, slots: &mut Slots<'a>) -> Option<()> {
 struct Scan<'a> {
     line: &'a str,
     at: usize,
+    /// Whether there are escapes, or what texts must not have.
+    strange: bool,
 }
 
 impl<'a> Scan<'a> {
+    #[inline]
     fn here(&self) -> Option<u8> {
         self.line.as_bytes().get(self.at).copied()
     }
 
+    #[inline]
     fn take(&mut self, byte: u8) -> Option<()> {
         (self.here()? == byte).then(|| self.at += 1)
     }
 
+    #[inline]
     fn blanks(&mut self) {
+        if self.here() <= Some(b' ') {
+            self.some_blanks();
+        }
+    }
+
+    #[cold]
+    fn some_blanks(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.here() {
             self.at += 1;
         }
     }
 
+    /// The rest of a name, behind its opening quote: a key, or else the name.
+    #[inline]
+    fn name(&mut self, habit: &mut Habit, place: usize) -> Option<Result<Key, &'a str>> {
+        if let Some(key) = habit.expected(place)
+            && key.quoted_at_start(&self.line.as_bytes()[self.at..])
+        {
+            self.at += key.name().len() + 1;
+            return Some(Ok(key));
+        }
+        let name = self.plain_text()?;
+        let key = Key::of(name);
+        habit.learn(place, key);
+        Some(key.ok_or(name))
+    }
+
     /// A value; the inner `None` is null.
+    #[inline]
     fn value(&mut self) -> Option<Option<Raw<'a>>> {
         let from = self.at;
         match self.here()? {
@@ -89,9 +120,14 @@ impl<'a> Scan<'a> {
     }
 
     /// The rest of a text without escapes, behind its opening quote. Stops at what is none.
+    #[inline]
     fn plain_text(&mut self) -> Option<&'a str> {
         let from = self.at;
-        self.find(special, |byte| matches!(byte, b'"' | b'\\' | ..0x20))?;
+        if self.strange {
+            self.find(special)?;
+        } else {
+            self.find(|word| zeros(word ^ each(b'"')))?;
+        }
         let text = self.line.get(from..self.at)?;
         self.take(b'"').map(|()| text)
     }
@@ -99,7 +135,7 @@ impl<'a> Scan<'a> {
     /// Goes behind the quote that ends a text.
     fn end_of_text(&mut self) -> Option<()> {
         loop {
-            self.find(special, |byte| matches!(byte, b'"' | b'\\' | ..0x20))?;
+            self.find(special)?;
             match self.here()? {
                 b'"' => {
                     self.at += 1;
@@ -157,21 +193,28 @@ impl<'a> Scan<'a> {
         self.at - from
     }
 
-    /// Goes to the next byte of a kind: eight at once, which `among` marks by their highest bits, as long as there are so
-    /// many. Marks may be wrong behind the first.
-    fn find(&mut self, among: impl Fn(u64) -> u64, is: impl Fn(u8) -> bool) -> Option<()> {
+    /// Goes to the next byte that `marks` finds in a word, by its highest bit: eight at once. Marks may be wrong behind
+    /// the first.
+    #[inline]
+    fn find(&mut self, marks: impl Fn(u64) -> u64) -> Option<()> {
         let bytes = self.line.as_bytes();
-        while let Some(chunk) = bytes.get(self.at..).and_then(<[u8]>::first_chunk) {
-            let marks = among(u64::from_le_bytes(*chunk));
-            if marks != 0 {
-                self.at += marks.trailing_zeros() as usize / 8;
+        loop {
+            let rest = bytes.get(self.at..)?;
+            let Some(chunk) = rest.first_chunk() else {
+                // Blanks are never marked.
+                let mut chunk = [b' '; 8];
+                chunk[..rest.len()].copy_from_slice(rest);
+                let found = marks(u64::from_le_bytes(chunk));
+                self.at += found.trailing_zeros() as usize / 8;
+                return (found != 0).then_some(());
+            };
+            let found = marks(u64::from_le_bytes(*chunk));
+            if found != 0 {
+                self.at += found.trailing_zeros() as usize / 8;
                 return Some(());
             }
             self.at += chunk.len();
         }
-        let rest = bytes.get(self.at..)?.iter().position(|byte| is(*byte))?;
-        self.at += rest;
-        Some(())
     }
 }
 
@@ -180,10 +223,13 @@ const fn each(byte: u8) -> u64 {
     u64::from_le_bytes([byte; 8])
 }
 
-/// Marks quotes, backslashes and what is below a blank, by the well-known way to find a zero in a word.
+/// Marks the bytes of a word that are zero, and perhaps some behind the first of them.
+const fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(each(1)) & !word & each(0x80)
+}
+
+/// Marks quotes, backslashes and what is below a blank.
 const fn special(word: u64) -> u64 {
-    let (quote, backslash) = (word ^ each(b'"'), word ^ each(b'\\'));
-    let zero = (quote.wrapping_sub(each(1)) & !quote) | (backslash.wrapping_sub(each(1)) & !backslash);
-    let control = word.wrapping_sub(each(0x20)) & !word;
-    (zero | control) & each(0x80)
+    let control = word.wrapping_sub(each(0x20)) & !word & each(0x80);
+    zeros(word ^ each(b'"')) | zeros(word ^ each(b'\\')) | control
 }

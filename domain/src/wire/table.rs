@@ -77,11 +77,57 @@ impl Key {
         ALL.get(keys.trailing_zeros() as usize).copied()
     }
 
+    /// Whether a text begins with the name and a quote. False where the text is too short to tell.
+    #[inline]
+    pub(super) fn quoted_at_start(self, text: &[u8]) -> bool {
+        let words = &WORDS[self as usize];
+        let Some(start) = text.first_chunk() else { return false };
+        if u64::from_le_bytes(*start) & words.mask != words.start {
+            return false;
+        }
+        let Some(behind) = words.length.checked_sub(8) else { return true };
+        let end = text.get(behind..).and_then(<[u8]>::first_chunk);
+        end.is_some_and(|end| u64::from_le_bytes(*end) == words.end)
+    }
+
     /// The name as it stands in a record.
     pub(super) const fn name(self) -> &'static str {
         NAMES[self as usize]
     }
 }
+
+/// A name and the quote behind it, as the words at its start and, where it is longer, at its end.
+#[derive(Clone, Copy)]
+struct Words {
+    length: usize,
+    start: u64,
+    mask: u64,
+    end: u64,
+}
+
+static WORDS: [Words; KEYS] = {
+    let mut all = [Words { length: 0, start: 0, mask: 0, end: 0 }; KEYS];
+    let mut at = 0;
+    while at < KEYS {
+        let name = NAMES[at].as_bytes();
+        let mut words = Words { length: name.len() + 1, start: 0, mask: 0, end: 0 };
+        let mut place = 0;
+        while place < words.length {
+            let byte = if place < name.len() { name[place] } else { b'"' } as u64;
+            if place < 8 {
+                words.start |= byte << (place * 8);
+                words.mask |= 0xff << (place * 8);
+            }
+            if place + 8 >= words.length {
+                words.end = words.end >> 8 | byte << 56;
+            }
+            place += 1;
+        }
+        all[at] = words;
+        at += 1;
+    }
+    all
+};
 
 /// Spreads the names so that no more than two share a bucket; the multipliers were found by trying.
 const fn hash(name: &[u8]) -> usize {
@@ -191,4 +237,22 @@ pub(super) const PAGE_URL: Member = member(&[K(Key::PageUrl)]);
 /// First members of the paths above: only a record that has an object under one of them has paths to look at.
 pub(super) fn begins_a_path(name: &str) -> bool {
     matches!(name, "user" | "user_agent" | "source" | "event" | "url" | "actor" | "src_endpoint")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_known_by_its_words_alone() {
+        for key in ALL {
+            assert_eq!(Key::of(key.name()), Some(*key));
+            for other in ALL {
+                let text = format!("{}\":       ", other.name());
+                assert_eq!(key.quoted_at_start(text.as_bytes()), key == other, "{key:?} {other:?}");
+            }
+            let longer = format!("{}x\":       ", key.name());
+            assert!(!key.quoted_at_start(longer.as_bytes()) && !key.quoted_at_start(b""), "{key:?}");
+        }
+    }
 }
