@@ -3,8 +3,7 @@
 //! The engine is the live one; here are only the things around it that a live system has from elsewhere: when a
 //! record was received (the latest time so far), whether it is late, and whether it came before.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 
@@ -13,6 +12,7 @@ use uuid::Uuid;
 
 use crate::engine::{Engine, Footprint, Settings};
 use crate::rules::RuleSet;
+use crate::seen::Seen;
 
 /// Behind the lateness, as the live watermark.
 const MARGIN: i64 = MINUTE;
@@ -32,7 +32,7 @@ pub struct Backtest {
     lateness: i64,
     newest: Option<Timestamp>,
     lines: u64,
-    ids: Ids,
+    ids: Seen,
     alerts: HashMap<Uuid, Alert>,
     summary: Summary,
     line: Vec<u8>,
@@ -74,7 +74,7 @@ impl Backtest {
             lateness,
             newest: None,
             lines: 0,
-            ids: Ids::default(),
+            ids: Seen::default(),
             alerts: HashMap::new(),
             summary: Summary::default(),
             line: Vec::new(),
@@ -209,89 +209,6 @@ impl Backtest {
     }
 }
 
-/// Ids that have come. A line without an id of its own has its number, and is remembered as part of a run of such
-/// lines, since most files have ids everywhere or nowhere.
-#[derive(Debug, Default)]
-struct Ids {
-    own: HashSet<Uuid, IdHashes>,
-    /// First and last line of each run, rising.
-    unnamed: Vec<(u64, u64)>,
-}
-
-impl Ids {
-    /// Whether this is the first of its id.
-    fn insert(&mut self, own: Option<Uuid>, line: u64) -> bool {
-        let Some(id) = own else {
-            match self.unnamed.last_mut() {
-                Some((_, last)) if *last + 1 == line => *last = line,
-                _ => self.unnamed.push((line, line)),
-            }
-            return self.own.is_empty() || !self.own.contains(&Uuid::from_u128(u128::from(line)));
-        };
-        let taken = u64::try_from(id.as_u128()).is_ok_and(|number| {
-            let after = self.unnamed.partition_point(|(first, _)| *first <= number);
-            after > 0 && number <= self.unnamed[after - 1].1
-        });
-        !taken && self.own.insert(id)
-    }
-}
-
-/// Hashes of ids: one multiplication of 64 by 64 bits, folded, with secrets of this run, so that nobody who makes events
-/// can make ids that meet. A file of a million lines asks for as many, and the default hash is a tenth of such a run.
-#[derive(Debug, Clone, Copy)]
-struct IdHashes(u64, u64);
-
-impl Default for IdHashes {
-    fn default() -> Self {
-        let secret = RandomState::new();
-        Self(secret.hash_one(1), secret.hash_one(2))
-    }
-}
-
-impl BuildHasher for IdHashes {
-    type Hasher = IdHash;
-
-    fn build_hasher(&self) -> IdHash {
-        IdHash { secrets: *self, hash: 0 }
-    }
-}
-
-#[derive(Debug)]
-struct IdHash {
-    secrets: IdHashes,
-    hash: u64,
-}
-
-impl IdHash {
-    fn fold(&mut self, high: u64, low: u64) {
-        let product = u128::from(high ^ self.secrets.0).wrapping_mul(u128::from(low ^ self.secrets.1 ^ self.hash));
-        #[expect(clippy::cast_possible_truncation, reason = "the halves of the product")]
-        let (upper, lower) = ((product >> 64) as u64, product as u64);
-        self.hash = upper ^ lower;
-    }
-}
-
-impl Hasher for IdHash {
-    fn write(&mut self, bytes: &[u8]) {
-        let mut words = bytes.chunks(8).map(|chunk| {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            u64::from_be_bytes(word)
-        });
-        while let Some(high) = words.next() {
-            self.fold(high, words.next().unwrap_or_default());
-        }
-    }
-
-    fn write_u64(&mut self, word: u64) {
-        self.fold(word, 0);
-    }
-
-    fn finish(&self) -> u64 {
-        self.hash
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,16 +234,6 @@ mod tests {
         assert_eq!((summary.events, summary.late, summary.rejected, summary.duplicates), (5, 1, 2, 1));
         assert_eq!(summary.largest_jump, Some((10 * MINUTE, 3)));
         assert_eq!(summary.reasons.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [7, 8]);
-    }
-
-    #[test]
-    fn an_id_that_is_a_number_and_a_line_of_that_number_are_one() {
-        let mut ids = Ids::default();
-        let number = |number: u128| Some(Uuid::from_u128(number));
-        assert!(ids.insert(None, 1) && ids.insert(None, 2) && ids.insert(number(5), 3));
-        assert!(!ids.insert(number(2), 4), "line 2 has that id");
-        assert!(!ids.insert(None, 5), "line 3 had the id 5");
-        assert!(ids.insert(number(3), 6) && ids.insert(number(u128::MAX), 7) && !ids.insert(number(u128::MAX), 8));
     }
 
     #[test]

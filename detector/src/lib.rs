@@ -8,6 +8,7 @@
 //! | `snapshots` | the engine's state in the database, so that coming back is quick |
 //! | [`mod@reprocess`] | the engine over stored activities, and the alerts that are missing |
 //! | [`backtest`] | the engine over events, with a summary; changes nothing |
+//! | `seen` | the ids that a file has brought |
 //! | [`scenario`] | folders of events and expected alerts beside the rules |
 //!
 //! To add a type of rule see [`engine`]; a built-in rule is a file in `rules/` and a line in `rules::built_in`.
@@ -18,6 +19,7 @@ mod recovery;
 pub mod reprocess;
 pub mod rules;
 pub mod scenario;
+mod seen;
 mod sink;
 mod snapshots;
 pub mod worker;

@@ -93,51 +93,63 @@ fn within(micros: i64) -> Option<Timestamp> {
     (FIRST..=LAST).contains(&micros).then_some(Timestamp(micros))
 }
 
+/// Days of a month.
+fn length(year: i64, month: i64) -> i64 {
+    match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        _ => 31,
+    }
+}
+
 /// The form that nearly every record has, `2026-01-02T03:04:05[.digits](Z|±HH:MM)`, without a general parser: it is
 /// on the path of every event. `None` sends the text to the general parser.
 fn fast(text: &str) -> Option<Timestamp> {
-    let bytes = text.as_bytes();
-    let number = |from: usize, to: usize| -> Option<i64> {
-        bytes
-            .get(from..to)?
-            .iter()
-            .try_fold(0, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
+    let (head, tail) = text.as_bytes().split_first_chunk()?;
+    let [y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1, b'T', h0, h1, b':', n0, n1, b':', s0, s1] = *head else {
+        return None;
     };
-    let is = |at: usize, byte: u8| bytes.get(at) == Some(&byte);
-    if !(is(4, b'-') && is(7, b'-') && is(10, b'T') && is(13, b':') && is(16, b':')) {
+    let mut digits = true;
+    let mut pair = |tens: u8, ones: u8| {
+        let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+        digits &= tens <= 9 && ones <= 9;
+        i64::from(tens) * 10 + i64::from(ones)
+    };
+    let year = pair(y0, y1) * 100 + pair(y2, y3);
+    let (month, day) = (pair(m0, m1), pair(d0, d1));
+    let (hour, minute, second) = (pair(h0, h1), pair(n0, n1), pair(s0, s1));
+    if !digits || year < 1 || day < 1 || day > 28 && day > length(year, month) {
         return None;
     }
-    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let days = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let length = *days.get(usize::try_from(month - 1).ok()?)?;
-    if year < 1 || day < 1 || day > length || hour > 23 || minute > 59 || second > 59 {
+    if !(1..=12).contains(&month) || hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    let mut at = 19;
-    let mut micros = 0;
-    if is(at, b'.') {
-        at += 1;
-        let start = at;
-        let mut unit = SECOND / 10;
-        while let Some(digit) = bytes.get(at).filter(|byte| byte.is_ascii_digit()) {
-            micros += i64::from(digit - b'0') * unit;
-            unit /= 10;
-            at += 1;
-        }
-        if at == start {
-            return None;
-        }
-    }
-    let offset = match bytes.get(at)? {
-        b'Z' if at + 1 == bytes.len() => 0,
-        sign @ (b'+' | b'-') if at + 6 == bytes.len() && is(at + 3, b':') => {
-            let (hours, minutes) = (number(at + 1, at + 3)?, number(at + 4, at + 6)?);
-            if hours > 23 || minutes > 59 {
+    let (micros, zone) = match tail {
+        [b'.', fraction @ ..] => {
+            let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            let (fraction, zone) = fraction.split_at(digits);
+            if fraction.is_empty() {
                 return None;
             }
-            (hours * 60 + minutes) * 60 * if *sign == b'-' { -1 } else { 1 }
+            let micros = (0..6).fold(0, |sum, at| sum * 10 + fraction.get(at).map_or(0, |byte| i64::from(byte - b'0')));
+            (micros, zone)
+        }
+        zone => (0, zone),
+    };
+    let offset = match *zone {
+        [b'Z'] => 0,
+        [sign @ (b'+' | b'-'), h0, h1, b':', m0, m1] => {
+            let mut digits = true;
+            let mut pair = |tens: u8, ones: u8| {
+                digits &= tens.is_ascii_digit() && ones.is_ascii_digit();
+                i64::from(tens.wrapping_sub(b'0')) * 10 + i64::from(ones.wrapping_sub(b'0'))
+            };
+            let (hours, minutes) = (pair(h0, h1), pair(m0, m1));
+            if !digits || hours > 23 || minutes > 59 {
+                return None;
+            }
+            (hours * 60 + minutes) * 60 * if sign == b'-' { -1 } else { 1 }
         }
         _ => return None,
     };
@@ -232,6 +244,14 @@ mod tests {
         ] {
             let general = DateTime::parse_from_rfc3339(text).unwrap().timestamp_micros();
             assert_eq!(fast(text).map(Timestamp::micros), Some(general), "{text}");
+            // What the short way takes, the general one takes for the same.
+            for (at, byte) in (0..text.len()).flat_map(|at| b"0123459:.-+TZ /".map(|byte| (at, byte))) {
+                let mut bytes = text.as_bytes().to_vec();
+                bytes[at] = byte;
+                let text = String::from_utf8(bytes).unwrap();
+                let general = DateTime::parse_from_rfc3339(&text).map(|time| time.timestamp_micros()).ok();
+                assert!(fast(&text).is_none_or(|time| Some(time.micros()) == general), "{text}");
+            }
         }
         for text in ["2023-02-29T00:00:00Z", "2026-13-01T00:00:00Z", "2026-01-01T00:00:00", "2026-01-01T24:00:00Z", ""]
         {

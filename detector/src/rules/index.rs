@@ -55,7 +55,7 @@ impl Builder {
         let work = (actions.len() + 1) * rules.len() * OUTCOMES.len() * LOG_TYPES.len();
         let mut event = Activity::new(Uuid::nil(), "", Timestamp::MIN);
         let mut otherwise = Class::new();
-        let mut by_action: HashMap<String, Class> = HashMap::new();
+        let mut by_action = hashbrown::HashMap::<String, Class>::new();
         for (outcome, log_type) in
             OUTCOMES.into_iter().flat_map(|outcome| LOG_TYPES.map(|log_type| (outcome, log_type)))
         {

@@ -4,9 +4,8 @@
 //! parts are one node, evaluated at most once an event; and what is known of an event by its action, outcome and log
 //! type was taken out of the conditions when they were compiled (`index`).
 
-use std::collections::HashMap;
-
 use domain::{Activity, LogType, Outcome};
+use hashbrown::HashMap;
 
 use super::expression::Item;
 

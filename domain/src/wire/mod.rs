@@ -9,11 +9,13 @@
 //! | `value` | an attribute's value: as it came, with bounds |
 //! | `resolve` | slots → [`Incoming`]: which alias wins, what its type must be, what is kept besides |
 //! | `reader` | many lines of one source |
+//! | `address` | addresses, the usual ones quickly |
 //! | `incoming` | [`Incoming`] → [`Activity`](crate::Activity), in a live system and in a backtest |
 //!
 //! This is on the path of every event. Known members never become a [`serde_json::Value`], and a record without
 //! nested objects costs no look-up of paths.
 
+mod address;
 mod error;
 mod incoming;
 mod read;

@@ -14,7 +14,7 @@ use super::table::{
     Source,
 };
 use super::value::Raw;
-use super::{Incoming, WireError};
+use super::{Incoming, WireError, address};
 use crate::{LogType, Outcome, Timestamp};
 
 /// What a value says: `None` where it stands for an absent one; an error continues after the member's name.
@@ -225,7 +225,7 @@ fn time(raw: &Raw<'_>) -> Said<Timestamp> {
 fn address(raw: &Raw<'_>) -> Said<IpAddr> {
     const WANTED: &str = "must be an IPv4 or IPv6 address, or \"\" where it is unknown";
     let Some(text) = typed(raw, WANTED)? else { return Ok(None) };
-    text.parse::<IpAddr>().map(|address| Some(address.to_canonical())).map_err(|_| WANTED.into())
+    address::read(text).map(Some).ok_or_else(|| WANTED.into())
 }
 
 fn log_type(raw: &Raw<'_>) -> Said<LogType> {
