@@ -103,11 +103,15 @@ impl Matcher {
         found.unwrap_or(&self.otherwise)
     }
 
+    /// Whether a condition holds: mostly that is known already, from another detection.
+    #[inline]
     fn holds(&self, node: u32, activity: &Activity, scratch: &mut Scratch) -> bool {
-        let at = node as usize;
-        if scratch.known[at] >> 1 == scratch.event {
-            return scratch.known[at] & 1 == 1;
-        }
+        let known = scratch.known[node as usize];
+        if known >> 1 == scratch.event { known & 1 == 1 } else { self.find_out(node as usize, activity, scratch) }
+    }
+
+    #[inline(never)]
+    fn find_out(&self, at: usize, activity: &Activity, scratch: &mut Scratch) -> bool {
         let holds = match &self.nodes[at] {
             Node::Item(item) => item.holds(activity),
             Node::All(parts) => parts.iter().all(|part| self.holds(*part, activity, scratch)),
