@@ -1,8 +1,9 @@
 //! Hot rows in memory, on SQLite only: there this process is the one writer, so they can be exact.
 //!
-//! The writer drops entries after its commit and before it answers. A reader that was slow must not put back what it
-//! read before that commit: it notes the generation before it reads, and its row is kept only if no entry has been
-//! dropped since. Another process that writes to the file is noticed by the writer (`PRAGMA data_version`, before each
+//! The writer drops entries before its commit, and until that is done nothing is kept in their place: who reads meanwhile
+//! reads the file. (Dropped afterwards, one of two readers could see the change in the file and then, of another row, the
+//! state before it in memory.) A reader that was slow must not put back what it read before that commit: it notes the
+//! generation before it reads, and its row is kept only if no entry has been dropped since. Another process that writes to the file is noticed by the writer (`PRAGMA data_version`, before each
 //! transaction and every 200 ms), and then everything is dropped: `admin reset-password` beside a live server ends
 //! sessions within that time.
 
@@ -44,13 +45,13 @@ pub(crate) struct CachedSession {
 /// A bounded map with generations.
 pub(crate) struct Cache<K, V> {
     rows: DashMap<K, V>,
-    generation: AtomicU64,
+    generation: Generation,
     on: bool,
 }
 
 impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     fn new(on: bool) -> Self {
-        Self { rows: DashMap::new(), generation: AtomicU64::new(0), on }
+        Self { rows: DashMap::new(), generation: Generation::default(), on }
     }
 
     /// The row, if it is held.
@@ -64,7 +65,7 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
 
     /// To be noted before the row is read from the database.
     pub(crate) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::SeqCst)
+        self.generation.now()
     }
 
     /// Keeps a row that was read after `generation` was noted, unless something was dropped meanwhile.
@@ -78,32 +79,64 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
         // The entry locks its shard; `drop_if` raises the generation before it takes that lock, so either it is seen
         // here or the entry is seen there.
         let entry = self.rows.entry(key);
-        if self.generation() == generation {
+        if self.generation.is_still(generation) {
             entry.insert(row);
         }
     }
 
     fn drop_one(&self, key: &K) {
-        self.generation.fetch_add(1, Ordering::SeqCst);
+        self.generation.rise();
         self.rows.remove(key);
     }
 
     fn drop_if(&self, gone: impl Fn(&V) -> bool) {
-        self.generation.fetch_add(1, Ordering::SeqCst);
+        self.generation.rise();
         self.rows.retain(|_, row| !gone(row));
+    }
+}
+
+/// Which reads are new enough to be kept.
+#[derive(Debug, Default)]
+struct Generation {
+    number: AtomicU64,
+    /// Changes of which nobody can say yet whether a read saw them.
+    open_changes: AtomicU64,
+}
+
+impl Generation {
+    fn now(&self) -> u64 {
+        self.number.load(Ordering::SeqCst)
+    }
+
+    fn is_still(&self, number: u64) -> bool {
+        self.open_changes.load(Ordering::SeqCst) == 0 && self.now() == number
+    }
+
+    fn rise(&self) {
+        self.number.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn change_begins(&self) {
+        self.open_changes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Reads that began during the change may have seen either side of it.
+    fn change_ends(&self) {
+        self.rise();
+        self.open_changes.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
 /// One value with a generation.
 pub(crate) struct Single<V> {
     value: RwLock<Option<V>>,
-    generation: AtomicU64,
+    generation: Generation,
     on: bool,
 }
 
 impl<V: Clone> Single<V> {
     fn new(on: bool) -> Self {
-        Self { value: RwLock::new(None), generation: AtomicU64::new(0), on }
+        Self { value: RwLock::new(None), generation: Generation::default(), on }
     }
 
     /// The value, if it is held.
@@ -113,7 +146,7 @@ impl<V: Clone> Single<V> {
 
     /// To be noted before the value is read from the database.
     pub(crate) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::SeqCst)
+        self.generation.now()
     }
 
     /// Keeps a value that was read after `generation` was noted, unless it was dropped meanwhile.
@@ -122,13 +155,13 @@ impl<V: Clone> Single<V> {
             return;
         }
         let mut held = self.value.write().unwrap_or_else(PoisonError::into_inner);
-        if self.generation() == generation {
+        if self.generation.is_still(generation) {
             *held = Some(value);
         }
     }
 
     fn forget(&self) {
-        self.generation.fetch_add(1, Ordering::SeqCst);
+        self.generation.rise();
         *self.value.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
@@ -154,9 +187,11 @@ impl Caches {
         }
     }
 
-    /// Drops what no longer holds.
-    pub(crate) fn invalidate(&self, touched: &[Touched]) {
+    /// Before a commit: drops what will no longer hold, and keeps nothing in its place until
+    /// [`change_ends`](Self::change_ends).
+    pub(crate) fn change_begins(&self, touched: &[Touched]) {
         for what in touched {
+            self.generations(what).for_each(Generation::change_begins);
             match what {
                 Touched::User(id) => self.users.drop_one(id),
                 Touched::Session(id) => self.sessions.drop_one(id),
@@ -168,6 +203,24 @@ impl Caches {
                 }
             }
         }
+    }
+
+    /// The commit is done, or has failed.
+    pub(crate) fn change_ends(&self, touched: &[Touched]) {
+        for what in touched {
+            self.generations(what).for_each(Generation::change_ends);
+        }
+    }
+
+    /// Of the caches that a change concerns.
+    fn generations(&self, what: &Touched) -> impl Iterator<Item = &Generation> {
+        let (one, other) = match what {
+            Touched::User(_) => (&self.users.generation, None),
+            Touched::Session(_) | Touched::SessionsOf(_) => (&self.sessions.generation, None),
+            Touched::ApiKey(_) => (&self.keys.generation, None),
+            Touched::Item(_) => (&self.items.generation, Some(&self.list.generation)),
+        };
+        std::iter::once(one).chain(other)
     }
 
     /// Drops everything.
@@ -199,6 +252,25 @@ mod tests {
         single.forget();
         single.put(1, before);
         assert_eq!(single.get(), None);
+    }
+
+    #[test]
+    fn nothing_is_kept_while_a_change_is_on_its_way() {
+        let caches = Caches::new(true);
+        let touched = [Touched::Item(1), Touched::Item(2)];
+        let list = || Arc::new(Vec::new());
+        caches.list.put(list(), caches.list.generation());
+        caches.change_begins(&touched);
+        assert!(caches.list.get().is_none(), "dropped before the commit");
+        let during = caches.list.generation();
+        caches.list.put(list(), during);
+        assert!(caches.list.get().is_none(), "read before the commit or after it");
+        caches.change_ends(&touched);
+        caches.list.put(list(), during);
+        assert!(caches.list.get().is_none(), "too old");
+        caches.list.put(list(), caches.list.generation());
+        assert!(caches.list.get().is_some());
+        assert!(caches.users.generation.is_still(0), "others are not concerned");
     }
 
     #[test]

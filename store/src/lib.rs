@@ -144,7 +144,6 @@ impl Shared {
 
     /// What follows a commit, before anybody is answered.
     pub(crate) fn committed(&self, effects: &Effects) {
-        self.caches.invalidate(&effects.touched);
         if effects.last_seq > 0 {
             self.tail.send_if_modified(|last| {
                 let later = effects.last_seq > *last;

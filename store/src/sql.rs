@@ -135,10 +135,10 @@ mod tests {
     fn pieces_have_fixed_sizes_and_lose_nothing() {
         let rows: Vec<usize> = (0..591).collect();
         let sizes: Vec<usize> = chunks(&rows).map(<[usize]>::len).collect();
-        assert_eq!(sizes[..5], [256, 256, 32, 32, 1]);
+        assert_eq!(sizes, [256, 256, 64, 4, 4, 4, 1, 1, 1]);
         assert_eq!(chunks(&rows).flatten().count(), rows.len());
         assert_eq!(chunks::<u8>(&[]).count(), 0);
         let text = Repeated::new("IN (", "?", ")");
-        assert_eq!((&*text.of(1).0, text.of(32).0.len()), ("IN (?)", 5 + 63));
+        assert_eq!((&*text.of(1).0, text.of(64).0.len()), ("IN (?)", 5 + 127));
     }
 }

@@ -112,7 +112,12 @@ impl Task {
         self.begin().await?;
         let ran = self.body(units, appends).await;
         let committed = match ran {
-            Ok(Some(effects)) => self.execute("COMMIT").await.map(|()| effects),
+            Ok(Some(effects)) => {
+                self.shared.caches.change_begins(&effects.touched);
+                let committed = self.execute("COMMIT").await;
+                self.shared.caches.change_ends(&effects.touched);
+                committed.map(|()| effects)
+            }
             Ok(None) => return Ok(Effects::default()),
             Err(error) => Err(error),
         };
