@@ -106,7 +106,7 @@ impl Engine {
             let key = match &detection.key {
                 DetectionKey::Auto => field(&Field::User)
                     .zip(field(&Field::SourceIp))
-                    .map(|(user, source_ip)| source.auto_key(plan, user, source_ip)),
+                    .and_then(|(user, source_ip)| source.auto_key(plan, user, source_ip, set.share)),
                 DetectionKey::Fields(parts) => parts.iter().try_fold(String::new(), |key, part| {
                     let text = field(&part.fields[0]).and_then(|of| source.key_part(plan, of))?;
                     Some(format!("{key}{}:{text}", text.len()))

@@ -26,7 +26,8 @@ impl Plan {
                     if rule.reports {
                         let key = match &detection.key {
                             DetectionKey::Auto => {
-                                KeyOf::Auto { user: plan.field(&Field::User), source_ip: plan.field(&Field::SourceIp) }
+                                let (user, source_ip) = (plan.field(&Field::User), plan.field(&Field::SourceIp));
+                                KeyOf::Auto { user, source_ip, share: set.share }
                             }
                             DetectionKey::Fields(fields) => plan.key(fields, 1),
                         };

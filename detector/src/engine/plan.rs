@@ -7,7 +7,7 @@
 use domain::Severity;
 use rust_decimal::Decimal;
 
-use crate::rules::{Field, Presence};
+use crate::rules::{Field, Presence, Share};
 
 /// Where events or crossings go: into channels of one ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,8 +56,8 @@ pub(super) struct Group {
 /// How a key is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum KeyOf {
-    /// The user, else the source address, else nothing.
-    Auto { user: usize, source_ip: usize },
+    /// The user, else the source address, else nothing; of the events of a share.
+    Auto { user: usize, source_ip: usize, share: Share },
     /// Fields, in one or several ways (aliases).
     Fields { names: Vec<String>, variants: Vec<Vec<usize>> },
 }
@@ -83,7 +83,7 @@ impl KeyOf {
 
     pub(super) fn reads(&self, variant: usize) -> Vec<usize> {
         match self {
-            Self::Auto { user, source_ip } => vec![*user, *source_ip],
+            Self::Auto { user, source_ip, .. } => vec![*user, *source_ip],
             Self::Fields { variants, .. } => variants[variant].clone(),
         }
     }

@@ -9,7 +9,7 @@ use rust_decimal::Decimal;
 
 use super::held::Value;
 use super::plan::{KeyOf, Plan, ValueOf};
-use crate::rules::{Field, network, number};
+use crate::rules::{Field, Share, network, number};
 
 /// What is kept of an event: texts by index of [`Plan::fields`].
 #[derive(Debug, Default)]
@@ -80,7 +80,7 @@ impl<'a> Source<'a> {
     /// The key, encoded so that different keys have different texts.
     pub(super) fn key(self, plan: &Plan, key: &KeyOf, variant: usize) -> Option<Cow<'a, str>> {
         match key {
-            KeyOf::Auto { user, source_ip } => Some(Cow::Owned(self.auto_key(plan, *user, *source_ip))),
+            KeyOf::Auto { user, source_ip, share } => self.auto_key(plan, *user, *source_ip, *share).map(Cow::Owned),
             KeyOf::Fields { variants, .. } => {
                 let fields = &variants[variant];
                 if let [field] = fields.as_slice() {
@@ -98,10 +98,17 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The key of a detection that names none: the user, else the address, else the one key of all.
-    pub(super) fn auto_key(self, plan: &Plan, user: usize, source_ip: usize) -> String {
+    /// The key of a detection that names none: the user, else the address, else the one key of all. Where events are
+    /// split, each of these belongs to one of the shares.
+    pub(super) fn auto_key(self, plan: &Plan, user: usize, source_ip: usize, share: Share) -> Option<String> {
         let part = |field, tag: &str| self.key_part(plan, field).map(|part| [tag, &part].concat());
-        part(user, "u").or_else(|| part(source_ip, "i")).unwrap_or_default()
+        let (user, source) = (part(user, "u"), part(source_ip, "i"));
+        match share {
+            Share::Whole => Some(user.or(source).unwrap_or_default()),
+            Share::ByUser if user.is_none() && source.is_some() => None,
+            Share::ByUser => Some(user.unwrap_or_default()),
+            Share::BySource => source.filter(|_| user.is_none()),
+        }
     }
 
     /// The value that the event brings into a channel; `None` where it takes no part for want of one.

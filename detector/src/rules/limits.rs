@@ -1,7 +1,7 @@
 //! Where a rule can run, and what it keeps for each key.
 
 use super::field::Field;
-use super::model::{Body, Correlation, DetectionKey, GroupField, Kind, Rule, RuleSet};
+use super::model::{Body, Correlation, Detection, DetectionKey, GroupField, Kind, Rule, RuleSet};
 
 /// Bytes of an event in a window: its id and time, the number of its value.
 const PER_EVENT: usize = 28;
@@ -27,43 +27,59 @@ pub fn distributable(rule: &Rule) -> Result<(), String> {
 /// own key it takes into account that a correlation sees another one's crossings in the same partition only.
 #[must_use]
 pub fn undistributable(rules: &RuleSet) -> Vec<(usize, String)> {
-    let mut known: Vec<Option<Splits>> = Vec::with_capacity(rules.rules.len());
-    let mut found = Vec::new();
-    for (at, rule) in rules.rules.iter().enumerate() {
-        let own = match (splits(rule), &rule.body) {
+    let places = places(rules).into_iter().enumerate();
+    places.filter_map(|(at, place)| Some((at, place.err()?))).collect()
+}
+
+/// For each rule by which splits of the events it finds what it finds over all of them; or why by none.
+pub(super) fn places(rules: &RuleSet) -> Vec<Result<Splits, String>> {
+    let mut known: Vec<Result<Splits, String>> = Vec::with_capacity(rules.rules.len());
+    for rule in &rules.rules {
+        let place = match (splits(rule), &rule.body) {
             (Ok(own), Body::Correlation(correlation)) => {
-                let together = correlation.refs.iter().filter_map(|target| known[*target]).fold(own, Splits::and);
-                if together.user || together.source {
-                    Ok(own)
-                } else {
-                    Err("the rules that it names are counted by user, others by source_ip; with Kafka no partition sees \
-                         both"
-                        .to_owned())
-                }
+                let of = |target: &usize| match (&known[*target], &rules.rules[*target].body) {
+                    (Ok(splits), body) => Ok(splits.as_seen_by_others(body)),
+                    (Err(_), _) => Err(format!(
+                        "it builds on \"{}\", which cannot run with Kafka",
+                        rules.rules[*target].title
+                    )),
+                };
+                let together = correlation.refs.iter().try_fold(own, |own, target| Ok(own.and(of(target)?)));
+                together.and_then(|together: Splits| {
+                    (together.user || together.source).then_some(together).ok_or_else(|| {
+                        "the rules that it names are counted by user, others by source_ip; with Kafka no partition \
+                         sees both"
+                            .to_owned()
+                    })
+                })
             }
             (own, _) => own,
         };
-        match own {
-            Ok(own) => known.push(Some(own)),
-            Err(reason) => {
-                found.push((at, reason));
-                known.push(None);
-            }
-        }
+        known.push(place);
     }
-    found
+    known
 }
 
 /// By which of the two splits of the events a rule's key stays together.
-#[derive(Debug, Clone, Copy)]
-struct Splits {
-    user: bool,
-    source: bool,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Splits {
+    pub(super) user: bool,
+    pub(super) source: bool,
 }
 
 impl Splits {
     fn and(self, other: Self) -> Self {
         Self { user: self.user && other.user, source: self.source && other.source }
+    }
+
+    /// A detection without a key is silent by user where there is one: who counts its events by address does not see
+    /// when that user was last heard of.
+    fn as_seen_by_others(self, body: &Body) -> Self {
+        let by_user = |detection: &Detection| detection.key == DetectionKey::Auto && detection.after_silence.is_some();
+        match body {
+            Body::Detection(detection) if by_user(detection) => Self { source: false, ..self },
+            _ => self,
+        }
     }
 }
 
@@ -80,7 +96,20 @@ fn splits(rule: &Rule) -> Result<Splits, String> {
         ))
     };
     match &rule.body {
-        Body::Correlation(correlation) => keyed("group-by", &correlation.group_by),
+        Body::Correlation(correlation) => {
+            let mut splits = keyed("group-by", &correlation.group_by)?;
+            if let Some(baseline) = &correlation.baseline {
+                if baseline.peers.is_some() {
+                    return Err("with Kafka no partition sees all peers: `peers` of baseline cannot be used".to_owned());
+                }
+                let of = GroupField { name: String::new(), fields: vec![baseline.of.clone()] };
+                splits = splits.and(keyed("`of` of baseline", &[of])?);
+            }
+            if splits.user || splits.source {
+                return Ok(splits);
+            }
+            Err("its group-by and `of` of baseline are split differently with Kafka".to_owned())
+        }
         Body::Detection(detection) => {
             let mut splits = match &detection.key {
                 // One event alone needs no company.
@@ -90,6 +119,10 @@ fn splits(rule: &Rule) -> Result<Splits, String> {
             if let Some(first) = &detection.first_seen {
                 let of = GroupField { name: String::new(), fields: vec![first.of.clone()] };
                 splits = splits.and(keyed("`of` of first_seen", &[of])?);
+                if detection.key == DetectionKey::Auto {
+                    // Its alerts are a user's where there is one, and those of a source see only the others' events.
+                    splits.source = false;
+                }
             }
             if splits.user || splits.source {
                 Ok(splits)

@@ -12,7 +12,7 @@ use super::expression::Expression;
 use super::field::Field;
 use super::finding::{Finding, Mark, Weight, nearest, quoted};
 use super::index::Builder;
-use super::model::{Body, Correlation, Detection, DetectionKey, GroupField, Rule, RuleSet};
+use super::model::{Body, Correlation, Detection, DetectionKey, GroupField, Rule, RuleSet, Share};
 
 /// Resolves what documents say of each other; `None` after an error, which the findings have.
 pub(super) fn link(documents: &[Document], findings: &mut Vec<Finding>) -> Option<RuleSet> {
@@ -194,7 +194,7 @@ impl<'a> Linker<'a> {
         let all: Vec<String> =
             rules.iter().map(|rule| format!("{} {} {}", rule.id, rule.revision, rule.reports)).collect();
         let digest = Sha256::digest(all.join("\n")).into();
-        Some(RuleSet { rules, matcher: matcher.build(), digest })
+        Some(RuleSet { rules, matcher: matcher.build(), digest, share: Share::Whole })
     }
 
     fn correlation(

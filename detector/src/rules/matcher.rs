@@ -43,7 +43,7 @@ impl Root {
 }
 
 /// A part of conditions.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Node {
     Item(Item),
     All(Box<[u32]>),
@@ -86,6 +86,22 @@ impl Matcher {
             if root.node == Root::HOLDS || self.holds(root.node, activity, scratch) {
                 found.push(root.rule as usize);
             }
+        }
+    }
+
+    /// The same for some of the detections: `moved` says the new index of each rule, none for those left out.
+    pub(super) fn of_some(of: &Self, moved: &[Option<usize>]) -> Self {
+        let kept = |class: &Class| -> Class {
+            let root = |root: &Root| {
+                let rule = moved.get(root.rule as usize).copied().flatten()?;
+                Some(Root { rule: u32::try_from(rule).ok()?, ..*root })
+            };
+            class.iter().map(|roots| roots.iter().filter_map(root).collect()).collect()
+        };
+        Self {
+            nodes: of.nodes.clone(),
+            by_action: of.by_action.iter().map(|(action, class)| (action.clone(), kept(class))).collect(),
+            otherwise: kept(&of.otherwise),
         }
     }
 

@@ -9,6 +9,7 @@
 //! | `sigma` | the one place that knows rsigma-parser |
 //! | `load`, `link` | [`load()`]: one source over the other; references, order, revisions |
 //! | `check`, `limits` | [`check()`] for authors; where a rule can run, what it keeps |
+//! | `share` | [`RuleSet::of_share`]: the rules that run where events are split by user, or by address |
 //! | [`model`](Rule) | what the engine sees |
 //! | `matcher`, `index`, `expression`, `text`, `field` | [`Matcher`]: which detections an activity matches |
 //! | `finding` | [`Finding`]: what is wrong, and where |
@@ -34,6 +35,7 @@ mod model;
 mod node;
 mod section;
 mod selection;
+mod share;
 mod sigma;
 mod source;
 mod span;

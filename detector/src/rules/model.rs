@@ -19,6 +19,21 @@ pub struct RuleSet {
     pub matcher: Matcher,
     /// Digest of everything that decides what these rules find: another one means another revision.
     pub digest: [u8; 32],
+    /// Which of all events the set is there for.
+    pub share: Share,
+}
+
+/// Which of all events a set of rules is there for. In a distributed installation events are split twice: by user, and
+/// once more, those with an address, by address (`share`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Share {
+    /// All of them.
+    #[default]
+    Whole,
+    /// Those of some users: topic `activity`.
+    ByUser,
+    /// Those of some source addresses: topic `activity.by-source`.
+    BySource,
 }
 
 /// One rule.
