@@ -6,7 +6,7 @@ use api::{AppState, Hooks};
 use chrono_tz::Tz;
 use detector::rules::RuleSet;
 use detector::worker::{self, WorkerError};
-use domain::{SharedClock, Timestamp};
+use domain::{Partition, SharedClock, Timestamp};
 use store::Store;
 use tokio::net::TcpListener;
 
@@ -37,8 +37,9 @@ pub(crate) async fn start(parts: Parts, listener: TcpListener, tasks: &mut Tasks
         rules: parts.rules.clone(),
         settings,
         lateness: parts.config.lateness,
-        clock: parts.clock.clone(),
+        passed: worker::passed_by(parts.clock.clone()),
         status: Arc::default(),
+        partition: Partition::JOURNAL,
     };
     let state = api_state(&parts, &detector)?;
     let store = parts.store.clone();

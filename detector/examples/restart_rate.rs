@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use detector::engine::{Engine, Settings};
 use detector::rules::{RuleSet, RuleSource, load};
-use detector::worker::{Parts, Status, run};
+use detector::worker::{Parts, Status, passed_by, run};
+use domain::Partition;
 use domain::{Activity, Clock, DAY, LogType, MINUTE, Outcome, SystemClock, Timestamp};
-use store::{DetectionBatch, INGEST, IngestRecord, Store};
+use store::{DetectionBatch, INGEST, IngestRecord, Move, Store};
 use tokio_util::sync::CancellationToken;
 
 type Done = Result<(), Box<dyn std::error::Error>>;
@@ -51,8 +52,9 @@ fn parts(store: &Store, rules: &Arc<RuleSet>) -> Parts {
         rules,
         settings: Settings::default(),
         lateness: LATENESS,
-        clock,
+        passed: passed_by(clock),
         status: Arc::new(Status::default()),
+        partition: Partition::JOURNAL,
     }
 }
 
@@ -81,7 +83,7 @@ async fn history(store: &Store, engine: &mut Engine, users: i64, count: i64, sta
             payload: activity.to_json(),
         };
         let records: Arc<[IngestRecord]> = (0..).zip(&batch).map(record).collect();
-        store.apply_ingest(first, first + i64::try_from(batch.len())?, records).await?;
+        store.apply_ingest(Move::journal(first, first + i64::try_from(batch.len())?), records).await?;
         batch.iter().for_each(|activity| engine.observe(activity));
         if let Some(last) = batch.last() {
             engine.advance(last.received_at.plus(-LATENESS - MINUTE));
@@ -104,7 +106,9 @@ async fn main() -> Done {
     history(&store, &mut engine, users, count, SystemClock.now().plus(-DAY)).await?;
     let offset = store.offset(INGEST).await?;
     let watermark = engine.watermark();
-    store.apply_detection(DetectionBatch { next: offset, watermark, ..DetectionBatch::default() }).await?;
+    store
+        .apply_detection(DetectionBatch { step: Move::journal(0, offset), watermark, ..DetectionBatch::default() })
+        .await?;
     let footprint = engine.footprint();
     println!("{count} activities of {users} users: {footprint:?}");
     let each = |took: Duration| took.as_secs_f64() * 1e3 / (footprint.keys.max(1) as f64 / 1e5);
@@ -116,7 +120,7 @@ async fn main() -> Done {
     let (took, bytes) = (begun.elapsed(), chunks.iter().map(Vec::len).sum::<usize>());
     println!("copied in {took:.1?} to {bytes} bytes: {:.0} ms per 100,000 keys", each(took));
     let begun = Instant::now();
-    let id = store.begin_snapshot(offset, engine.fingerprint()).await?;
+    let id = store.begin_snapshot(Partition::JOURNAL, offset, engine.fingerprint()).await?;
     for (number, chunk) in (0..).zip(&chunks) {
         store.add_snapshot_chunk(id, number, chunk.clone()).await?;
     }

@@ -5,6 +5,7 @@
 //! | [`rules`] | from Sigma documents to compiled rules, and which detections an activity matches |
 //! | [`engine`] | pure: activities in, alerts out |
 //! | [`worker`], `recovery`, `sink` | live: the journal → the engine → alerts and offset; coming back after a restart |
+//! | `recent` | the activities read last, for alerts that name them |
 //! | `snapshots` | the engine's state in the database, so that coming back is quick |
 //! | [`mod@reprocess`] | the engine over stored activities, and the alerts that are missing |
 //! | [`backtest`] | the engine over events, with a summary; changes nothing |
@@ -15,6 +16,7 @@
 
 pub mod backtest;
 pub mod engine;
+mod recent;
 mod recovery;
 pub mod reprocess;
 pub mod rules;

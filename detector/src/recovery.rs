@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use bus::Reader;
 use domain::{Activity, Timestamp};
-use store::{INGEST, StoredActivity, StoredRange};
+use store::{DETECTOR, INGEST, Position, Store, StoredActivity, StoredRange};
 use uuid::Uuid;
 
 use crate::engine::Engine;
+use crate::rules::RuleSet;
 use crate::snapshots;
 use crate::worker::{Parts, WorkerError};
 
@@ -24,23 +25,30 @@ const BATCH: usize = 1_000;
 /// An engine that knows what the one before it knew.
 pub(crate) struct Recovered {
     pub(crate) engine: Engine,
-    /// Up to here in the journal it has been fed.
-    pub(crate) offset: i64,
+    /// The offset as the database has it.
+    pub(crate) stored: i64,
+    /// Up to here in the log it has been fed: further, where the log has lost what lies between.
+    pub(crate) position: i64,
     /// Up to here it has decided.
     pub(crate) watermark: Timestamp,
     /// How many activities that took.
     pub(crate) events: usize,
 }
 
-/// Makes the engine and brings it to where the stored offset and watermark say that the one before it was.
-pub(crate) async fn recover(parts: &Parts) -> Result<Recovered, WorkerError> {
-    let store = &parts.store;
-    let loaded = parts.rules.rules.iter().map(|rule| (rule.id.clone(), rule.revision.clone())).collect();
+/// Closes open alerts of rules that are gone or have changed since a detector last ran.
+pub(crate) async fn supersede(store: &Store, rules: &RuleSet) -> Result<(), WorkerError> {
+    let loaded = rules.rules.iter().map(|rule| (rule.id.clone(), rule.revision.clone())).collect();
     let superseded = store.supersede_rules(loaded).await?;
     if superseded > 0 {
         tracing::info!(superseded, "open alerts of rules that are gone or changed were closed");
     }
-    let (offset, watermark) = store.detector_position().await?;
+    Ok(())
+}
+
+/// Makes the engine and brings it to where the stored offset and watermark say that the one before it was.
+pub(crate) async fn recover(parts: &Parts) -> Result<Recovered, WorkerError> {
+    let store = &parts.store;
+    let Position { next: offset, watermark, .. } = store.position(DETECTOR, parts.partition).await?.unwrap_or_default();
     let watermark = watermark.unwrap_or(Timestamp::MIN);
     let mut engine = Engine::new(parts.rules.clone(), parts.settings.clone());
     let reach = watermark.plus(-engine.horizon().saturating_add(parts.lateness));
@@ -72,8 +80,8 @@ pub(crate) async fn recover(parts: &Parts) -> Result<Recovered, WorkerError> {
     engine = feed(engine, unstored, Vec::new(), tail.ids.clone(), watermark).await?;
     drop(engine.drain());
     drop(engine.gaps());
-    engine.adopt(&store.adoptable_alerts(reach).await?);
-    Ok(Recovered { engine, offset, watermark, events })
+    engine.adopt(&store.adoptable_alerts(parts.partition, reach).await?);
+    Ok(Recovered { engine, stored: offset, position: offset, watermark, events })
 }
 
 /// What the detector has seen since what is known, and ingest had not stored when it was asked.

@@ -8,22 +8,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::Backoff;
-use domain::{Alert, AlertState, Severity, Timestamp};
-use store::{ApplyError, Change, DetectionBatch, NewGap, Store};
+use domain::{Activity, Alert, AlertState, Partition, Severity, Timestamp};
+use store::{ApplyError, Change, DetectionBatch, Evidence, Move, NewGap, Store};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::engine::{Engine, Gap};
+use crate::recent::Recent;
 use crate::rules::RuleSet;
 use crate::worker::WorkerError;
 
 /// While nothing is news, what is known is stored this often.
 const REST: Duration = Duration::from_secs(1);
+/// How long alerts wait for their events to be stored.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Where findings wait until they are stored.
 pub(crate) struct Sink {
     store: Store,
+    partition: Partition,
     rules: Arc<RuleSet>,
     /// The offset as the database has it, and since when.
     stored: i64,
@@ -35,6 +39,7 @@ pub(crate) struct Sink {
     told: HashMap<Uuid, Told>,
     /// Something of what is held is news.
     news: bool,
+    recent: Recent,
 }
 
 /// What of an alert is news when it changes.
@@ -56,9 +61,32 @@ impl Told {
 
 impl Sink {
     /// Everything up to `stored` has been written.
-    pub(crate) fn new(store: Store, rules: Arc<RuleSet>, stored: i64) -> Self {
-        let (held, told) = (BTreeMap::new(), HashMap::new());
-        Self { store, rules, stored, stored_at: Instant::now(), held, gaps: Vec::new(), told, news: false }
+    pub(crate) fn new(store: Store, partition: Partition, rules: Arc<RuleSet>, stored: i64) -> Self {
+        Self {
+            store,
+            partition,
+            rules,
+            stored,
+            stored_at: Instant::now(),
+            held: BTreeMap::new(),
+            gaps: Vec::new(),
+            told: HashMap::new(),
+            news: false,
+            recent: Recent::default(),
+        }
+    }
+
+    /// An activity was read. What is read from the journal is found there; beyond one machine, ingest may not have
+    /// stored it when an alert of it is.
+    pub(crate) fn saw(&mut self, activity: &Activity) {
+        if self.partition != Partition::JOURNAL {
+            self.recent.add(activity);
+        }
+    }
+
+    /// A record was read that is no activity.
+    pub(crate) fn saw_other(&mut self) {
+        self.recent.add_other();
     }
 
     /// Takes over what the engine has found since the last time.
@@ -92,10 +120,17 @@ impl Sink {
         watermark: Timestamp,
         stop: &CancellationToken,
     ) -> Result<bool, WorkerError> {
-        let mut backoff = Backoff::default();
+        let (mut backoff, begun) = (Backoff::default(), Instant::now());
         loop {
             let changes: Vec<Change> = self.held.values().cloned().collect();
-            let batch = DetectionBatch { expected: self.stored, next, watermark, changes, gaps: self.gaps.clone() };
+            let step = Move {
+                partition: self.partition,
+                expected: self.stored,
+                next,
+                last_event: self.recent.last_if(self.partition),
+            };
+            let evidence = self.evidence(&changes, begun);
+            let batch = DetectionBatch { step, watermark, changes, gaps: self.gaps.clone(), evidence };
             match self.store.apply_detection(batch).await {
                 Ok(_) => {
                     self.written(next);
@@ -115,6 +150,16 @@ impl Sink {
                 }
             }
         }
+    }
+
+    /// The events of changed alerts that are at hand. Those that are not will be stored by ingest; it is waited for, but
+    /// not for ever: whom an alert counts for matters less than that it is there.
+    fn evidence(&self, changes: &[Change], since: Instant) -> Arc<Evidence> {
+        if self.partition == Partition::JOURNAL {
+            return Arc::default();
+        }
+        let ids = changes.iter().flat_map(|change| change.alert.event_ids.iter().chain([&change.alert.crossing_event]));
+        Arc::new(Evidence { activities: self.recent.of(ids), will_come: since.elapsed() < PATIENCE })
     }
 
     fn written(&mut self, next: i64) {
@@ -137,8 +182,10 @@ impl Sink {
     /// the others out. In its place a gap says so. What is worth another try stays held.
     async fn one_by_one(&mut self, watermark: Timestamp) {
         for (alert_id, change) in std::mem::take(&mut self.held) {
-            let (expected, changes) = (self.stored, vec![change.clone()]);
-            let alone = DetectionBatch { expected, next: expected, watermark, changes, gaps: Vec::new() };
+            let changes = vec![change.clone()];
+            let step = Move { partition: self.partition, expected: self.stored, next: self.stored, last_event: None };
+            let evidence = self.evidence(&changes, Instant::now());
+            let alone = DetectionBatch { step, watermark, changes, gaps: Vec::new(), evidence };
             match self.store.apply_detection(alone).await {
                 Ok(_) => self.tell(alert_id, &change.alert),
                 Err(ApplyError::Poison(why)) => {
@@ -211,7 +258,7 @@ level: medium
         // The second is a step upwards, the third will be none.
         export(&mut engine, 1);
         export(&mut engine, 2);
-        let mut sink = Sink::new(store.clone(), rules, 0);
+        let mut sink = Sink::new(store.clone(), Partition::JOURNAL, rules, 0);
         sink.take(&mut engine);
         (store, engine, sink, folder)
     }
@@ -247,7 +294,7 @@ level: medium
         sink.take(&mut engine);
         assert!(sink.is_due(2), "its end is news");
         assert!(sink.write(2, Timestamp::default(), &stop).await.expect("stored"));
-        let alerts = store.adoptable_alerts(Timestamp::MIN).await.expect("alerts");
+        let alerts = store.adoptable_alerts(Partition::JOURNAL, Timestamp::MIN).await.expect("alerts");
         assert_eq!((alerts.len(), alerts[0].event_count, alerts[0].state), (1, 3, AlertState::Closed));
         store.close().await;
     }

@@ -12,6 +12,7 @@
 
 use std::time::Duration;
 
+use domain::Partition;
 use store::{SnapshotRow, Store};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -33,6 +34,7 @@ const AHEAD: usize = 8;
 /// The snapshots of one run of the worker.
 pub(crate) struct Snapshots {
     store: Store,
+    partition: Partition,
     fingerprint: [u8; 32],
     every: Duration,
     since: Instant,
@@ -44,9 +46,9 @@ pub(crate) struct Snapshots {
 
 impl Snapshots {
     /// None is due yet.
-    pub(crate) fn new(store: Store, engine: &Engine) -> Self {
+    pub(crate) fn new(store: Store, partition: Partition, engine: &Engine) -> Self {
         let fingerprint = engine.fingerprint();
-        Self { store, fingerprint, every: EVERY, since: Instant::now(), observed: 0, writing: None }
+        Self { store, partition, fingerprint, every: EVERY, since: Instant::now(), observed: 0, writing: None }
     }
 
     /// The engine was fed so many activities.
@@ -70,8 +72,9 @@ impl Snapshots {
             Ok(chunks) => {
                 let bytes: usize = chunks.iter().map(Vec::len).sum();
                 tracing::info!(offset, bytes, took_ms = started.elapsed().as_millis(), "the engine's state was copied");
-                let (store, fingerprint) = (self.store.clone(), self.fingerprint);
-                self.writing = Some(tokio::spawn(async move { write(&store, fingerprint, offset, chunks).await }));
+                let (store, partition, fingerprint) = (self.store.clone(), self.partition, self.fingerprint);
+                self.writing =
+                    Some(tokio::spawn(async move { write(&store, partition, fingerprint, offset, chunks).await }));
             }
             Err(error) => tracing::warn!(%error, "the engine's state could not be copied"),
         }
@@ -88,7 +91,7 @@ impl Snapshots {
             return Ok(());
         }
         if let Ok(chunks) = copy(engine).await? {
-            let write = write(&self.store, self.fingerprint, offset, chunks);
+            let write = write(&self.store, self.partition, self.fingerprint, offset, chunks);
             if tokio::time::timeout(AT_STOP, write).await.is_err() {
                 tracing::info!("the engine's state is not kept: storing it took too long");
             }
@@ -112,16 +115,16 @@ async fn copy(engine: &mut Engine) -> Result<Result<Vec<Vec<u8>>, SnapshotError>
 }
 
 /// Stores a snapshot and removes those before it. A failure costs the next start some time, and nothing else.
-async fn write(store: &Store, fingerprint: [u8; 32], offset: i64, chunks: Vec<Vec<u8>>) {
+async fn write(store: &Store, partition: Partition, fingerprint: [u8; 32], offset: i64, chunks: Vec<Vec<u8>>) {
     let stored = async {
-        let id = store.begin_snapshot(offset, fingerprint).await?;
+        let id = store.begin_snapshot(partition, offset, fingerprint).await?;
         let mut number = 0;
         for chunk in chunks {
             store.add_snapshot_chunk(id, number, chunk).await?;
             number += 1;
         }
         store.complete_snapshot(id, number).await?;
-        store.forget_snapshots_but(Some(id)).await
+        store.forget_snapshots_but(partition, Some(id)).await
     };
     if let Err(error) = stored.await {
         tracing::warn!(%error, offset, "a snapshot of the engine could not be stored");
@@ -135,13 +138,13 @@ pub(crate) async fn newest(
     fingerprint: [u8; 32],
     up_to: i64,
 ) -> Result<Option<(Engine, i64)>, WorkerError> {
-    let row = parts.store.newest_snapshot(fingerprint, up_to).await?;
+    let row = parts.store.newest_snapshot(parts.partition, fingerprint, up_to).await?;
     let loaded = match row {
         Some(row) => read(parts, row).await?,
         None => None,
     };
     let kept = row.filter(|_| loaded.is_some()).map(|row| row.snapshot_id);
-    if let Err(error) = parts.store.forget_snapshots_but(kept).await {
+    if let Err(error) = parts.store.forget_snapshots_but(parts.partition, kept).await {
         tracing::warn!(%error, "old snapshots of the engine could not be removed");
     }
     Ok(loaded)
@@ -177,19 +180,27 @@ async fn read(parts: &Parts, row: SnapshotRow) -> Result<Option<(Engine, i64)>, 
 mod tests {
     use std::sync::Arc;
 
-    use domain::{Activity, ManualClock, SECOND, Timestamp};
+    use domain::{Activity, ManualClock, Partition, SECOND, Timestamp};
     use uuid::Uuid;
 
     use super::*;
     use crate::rules::{RuleSource, load};
-    use crate::worker::Status;
+    use crate::worker::{Status, passed_by};
 
     async fn parts(folder: &std::path::Path) -> Parts {
         let clock = Arc::new(ManualClock::at(Timestamp::from_micros(0)));
         let store = Store::open_sqlite(&folder.join("a.db"), clock.clone()).await.expect("store");
         store.migrate().await.expect("schema");
         let rules = Arc::new(load(&[RuleSource::built_in()]).expect("valid").rules);
-        Parts { store, rules, settings: Settings::default(), lateness: 0, clock, status: Arc::new(Status::default()) }
+        Parts {
+            store,
+            rules,
+            settings: Settings::default(),
+            lateness: 0,
+            passed: passed_by(clock),
+            status: Arc::new(Status::default()),
+            partition: Partition::JOURNAL,
+        }
     }
 
     fn fed(parts: &Parts) -> Engine {
@@ -209,7 +220,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         let parts = parts(folder.path()).await;
         let mut engine = fed(&parts);
-        let mut snapshots = Snapshots::new(parts.store.clone(), &engine);
+        let mut snapshots = Snapshots::new(parts.store.clone(), parts.partition, &engine);
         snapshots.observed(AT_LEAST);
         assert!(!snapshots.is_due(), "too soon");
         snapshots.every = Duration::ZERO;
@@ -232,9 +243,13 @@ mod tests {
         let mut chunks = Vec::new();
         engine.save(&mut |chunk| chunks.push(chunk)).expect("saved");
         chunks[0][100] ^= 1;
-        write(&parts.store, engine.fingerprint(), 20, chunks).await;
-        assert!(parts.store.newest_snapshot(engine.fingerprint(), 20).await.expect("read").is_some());
+        write(&parts.store, Partition::JOURNAL, engine.fingerprint(), 20, chunks).await;
+        assert!(
+            parts.store.newest_snapshot(Partition::JOURNAL, engine.fingerprint(), 20).await.expect("read").is_some()
+        );
         assert!(newest(&parts, engine.fingerprint(), 20).await.expect("read").is_none());
-        assert!(parts.store.newest_snapshot(engine.fingerprint(), 20).await.expect("read").is_none());
+        assert!(
+            parts.store.newest_snapshot(Partition::JOURNAL, engine.fingerprint(), 20).await.expect("read").is_none()
+        );
     }
 }

@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bus::{Backoff, Batch, Reader};
-use domain::{MINUTE, SharedClock, Timestamp};
+use domain::{JournalRead, MINUTE, Partition, SharedClock, Timestamp};
 use store::Store;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{Engine, Settings};
-use crate::recovery;
+use crate::recovery::{self, Recovered};
 use crate::rules::RuleSet;
 use crate::sink::Sink;
 use crate::snapshots::Snapshots;
@@ -54,10 +54,21 @@ pub struct Parts {
     pub settings: Settings,
     /// How late an activity may be, in microseconds.
     pub lateness: i64,
-    /// The clock that the watermark follows while nothing comes.
-    pub clock: SharedClock,
+    /// What the watermark follows while nothing comes.
+    pub passed: Passed,
     /// Where the worker says how far it is.
     pub status: Arc<Status>,
+    /// What the worker works on.
+    pub partition: Partition,
+}
+
+/// Says up to which time of receipt everything is in the log that the worker reads, and can be read there.
+pub type Passed = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// For the embedded journal: an activity is in it when it is received.
+#[must_use]
+pub fn passed_by(clock: SharedClock) -> Passed {
+    Arc::new(move || clock.now())
 }
 
 /// How far a detector is, for whoever asks.
@@ -95,18 +106,31 @@ impl Status {
 /// [`WorkerError`].
 pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), WorkerError> {
     let started = Instant::now();
+    recovery::supersede(&parts.store, &parts.rules).await?;
     let Some(recovered) = stop.run_until_cancelled(recovery::recover(&parts)).await else { return Ok(()) };
-    let recovery::Recovered { engine, offset, watermark, events } = recovered?;
+    let recovered = recovered?;
     tracing::info!(
         rules = parts.rules.rules.len(),
-        events,
+        events = recovered.events,
         took_ms = started.elapsed().as_millis(),
         "the detector is ready"
     );
+    let log = parts.store.clone();
+    work(parts, log, recovered, stop).await
+}
+
+/// Goes on from where the one before was, until it is asked to stop.
+pub(crate) async fn work<L: JournalRead>(
+    parts: Parts,
+    log: L,
+    recovered: Recovered,
+    stop: CancellationToken,
+) -> Result<(), WorkerError> {
+    let Recovered { engine, stored, position, watermark, .. } = recovered;
     let mut worker = Worker {
-        reader: Reader::new(parts.store.clone(), offset),
-        sink: Sink::new(parts.store.clone(), parts.rules.clone(), offset),
-        snapshots: Snapshots::new(parts.store.clone(), &engine),
+        reader: Reader::new(log, position),
+        sink: Sink::new(parts.store.clone(), parts.partition, parts.rules.clone(), stored),
+        snapshots: Snapshots::new(parts.store.clone(), parts.partition, &engine),
         watermark,
         engine,
         parts,
@@ -126,17 +150,17 @@ pub async fn run(parts: Parts, stop: CancellationToken) -> Result<(), WorkerErro
     Ok(())
 }
 
-struct Worker {
+struct Worker<L> {
     parts: Parts,
     engine: Engine,
-    reader: Reader<Store>,
+    reader: Reader<L>,
     sink: Sink,
     snapshots: Snapshots,
     /// Up to here the engine has decided.
     watermark: Timestamp,
 }
 
-impl Worker {
+impl<L: JournalRead> Worker<L> {
     /// Returns when there is something to read, and from time to time while there is not.
     async fn ready(&mut self) {
         // A timeout says the same as a record: look.
@@ -149,9 +173,13 @@ impl Worker {
         let Some(batch) = self.read(stop).await else { return Ok(true) };
         let mut newest = Timestamp::MIN;
         for record in &batch.records {
-            // What is no activity is ingest's to bury.
-            let Ok(activity) = &record.activity else { continue };
+            let Ok(activity) = &record.activity else {
+                // What is no activity is ingest's to bury.
+                self.sink.saw_other();
+                continue;
+            };
             newest = newest.max(activity.received_at);
+            self.sink.saw(activity);
             if activity.late {
                 self.parts.status.late.fetch_add(1, Ordering::Relaxed);
             } else {
@@ -160,7 +188,7 @@ impl Worker {
         }
         self.snapshots.observed(batch.records.len());
         if batch.is_empty() && self.reader.caught_up() {
-            newest = self.parts.clock.now();
+            newest = (self.parts.passed)();
         }
         self.watermark = self.watermark.max(newest.plus(-self.parts.lateness - GRACE));
         self.engine.advance(self.watermark);

@@ -8,9 +8,9 @@ use detector::backtest::Backtest;
 use detector::engine::Settings;
 use detector::reprocess::reprocess;
 use detector::rules::{RuleSet, RuleSource, load};
-use detector::worker::{Parts, Status, WorkerError, run};
-use domain::{Activity, Alert, AlertState, HOUR, MINUTE, ManualClock, SECOND, Severity, Timestamp};
-use store::{AlertFilter, DETECTOR, INGEST, IngestRecord, Store};
+use detector::worker::{Parts, Status, WorkerError, passed_by, run};
+use domain::{Activity, Alert, AlertState, HOUR, MINUTE, ManualClock, Partition, SECOND, Severity, Timestamp};
+use store::{AlertFilter, DETECTOR, INGEST, IngestRecord, Move, Store};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -90,8 +90,9 @@ impl World {
             rules: self.rules.clone(),
             settings: self.settings.clone(),
             lateness: 5 * MINUTE,
-            clock: self.clock.clone(),
+            passed: passed_by(self.clock.clone()),
             status: Arc::default(),
+            partition: Partition::JOURNAL,
         }
     }
 
@@ -118,7 +119,7 @@ impl World {
             payload,
             activity: activity.expect("an activity"),
         });
-        self.store.apply_ingest(from, last, records.collect()).await.expect("ingested");
+        self.store.apply_ingest(Move::journal(from, last), records.collect()).await.expect("ingested");
     }
 
     /// Waits until everything in the journal is done and stored.
@@ -232,7 +233,7 @@ async fn a_restart_in_the_middle_of_an_episode_changes_nothing() {
         world.caught_up().await;
         running.stop().await;
         if !snapshot {
-            assert_eq!(world.store.forget_snapshots_but(None).await.expect("removed"), 1);
+            assert_eq!(world.store.forget_snapshots_but(Partition::JOURNAL, None).await.expect("removed"), 1);
         }
         let before = world.alerts().await;
         assert!(before.iter().any(|alert| alert.state == AlertState::Open), "the middle of an episode");

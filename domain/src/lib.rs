@@ -9,6 +9,7 @@
 //! | [`risk`] | the risk of a user as a function of alerts and time |
 //! | `role`, `account` | [`Role`]; rules of names and passwords |
 //! | `journal` | [`JournalRead`]: the ordered log that the workers read |
+//! | `partition` | [`Partition`]s of a log, and by which keys activities are split among them |
 //! | `clock`, `time`, `ids`, `name` | the only clock, [`Timestamp`], ids, canonical user names |
 //!
 //! To add a member to the activity: the field in `activity`, its row in [`wire`]'s table, its column in the store.
@@ -20,6 +21,7 @@ mod clock;
 pub mod ids;
 mod journal;
 mod name;
+mod partition;
 pub mod risk;
 mod role;
 mod severity;
@@ -32,6 +34,7 @@ pub use alert::{Alert, AlertState, Escalation};
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
 pub use journal::{JournalError, JournalRead, JournalRecord, Topic};
 pub use name::username_key;
+pub use partition::{Partition, network, source_key, user_key};
 pub use role::Role;
 pub use severity::{Severity, risk_level};
 pub use time::{DAY, HOUR, MINUTE, SECOND, Timestamp};

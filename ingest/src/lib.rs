@@ -12,4 +12,4 @@
 mod halving;
 mod worker;
 
-pub use worker::{IngestError, run};
+pub use worker::{IngestError, Stand, run, run_partition};

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::{Backoff, Reader, Record};
-use store::{ApplyError, INGEST, IngestRecord, Ingested, Store};
+use domain::{JournalRead, Partition};
+use store::{ApplyError, INGEST, IngestRecord, Ingested, Move, Store};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::halving::apply_parts;
 
@@ -23,15 +25,49 @@ pub enum IngestError {
     Offset(#[source] store::Error),
 }
 
-/// Runs until it is asked to stop; what it has begun it finishes.
+/// Works on the embedded journal until it is asked to stop; what it has begun it finishes.
 ///
 /// # Errors
 /// Where the work begins cannot be read.
 pub async fn run(store: Store, stop: CancellationToken) -> Result<(), IngestError> {
-    let mut reader = Reader::new(store.clone(), store.offset(INGEST).await.map_err(IngestError::Offset)?);
+    let stored = store.offset(INGEST).await.map_err(IngestError::Offset)?;
+    let from = Stand { partition: Partition::JOURNAL, stored, position: stored };
+    run_partition(store.clone(), store, from, BATCH, stop).await
+}
+
+/// Where the work on a partition begins.
+#[derive(Debug, Clone, Copy)]
+pub struct Stand {
+    /// The partition.
+    pub partition: Partition,
+    /// The offset as the database has it.
+    pub stored: i64,
+    /// Where reading begins: later, where the log has lost what lies between.
+    pub position: i64,
+}
+
+/// Works on one partition of a log, up to `batch` records at once, until it is asked to stop; what it has begun it
+/// finishes.
+///
+/// # Errors
+/// None that is not tried again.
+pub async fn run_partition<L: JournalRead>(
+    store: Store,
+    log: L,
+    from: Stand,
+    batch: usize,
+    stop: CancellationToken,
+) -> Result<(), IngestError> {
+    let mut worker = Worker {
+        store,
+        partition: from.partition,
+        stored: from.stored,
+        reader: Reader::new(log, from.position),
+        batch,
+    };
     let mut backoff = Backoff::default();
-    while stop.run_until_cancelled(reader.ready(LINGER)).await.is_some() {
-        let pause = match step(&store, &mut reader).await {
+    while stop.run_until_cancelled(worker.reader.ready(LINGER)).await.is_some() {
+        let pause = match worker.step().await {
             Ok(()) => {
                 backoff.succeeded();
                 continue;
@@ -49,30 +85,55 @@ pub async fn run(store: Store, stop: CancellationToken) -> Result<(), IngestErro
     Ok(())
 }
 
-/// One batch, or as much of it as could be stored.
-async fn step(store: &Store, reader: &mut Reader<Store>) -> Result<(), ApplyError> {
-    let batch =
-        reader.read(BATCH).await.map_err(|error| ApplyError::Transient(store::Error::Fault(Box::new(error))))?;
-    if batch.is_empty() {
-        return Ok(());
-    }
-    let records: Arc<[IngestRecord]> = batch.records.into_iter().map(ingestible).collect();
-    let mut position = reader.position();
-    let outcome = apply_parts(&mut position, (batch.to, records), |expected, next, records| async move {
-        let Ingested { stored, known, dead, late } = store.apply_ingest(expected, next, records).await?;
-        tracing::debug!(next, stored, known, dead, late, "ingested");
-        Ok(())
-    });
-    let outcome = outcome.await;
-    reader.done(position);
-    match outcome {
-        Err(ApplyError::NotOurs) => {
-            let position = store.offset(INGEST).await.map_err(ApplyError::Transient)?;
-            tracing::warn!(position, "somebody else has moved ingest's offset; going on from there");
-            reader.done(position);
-            Ok(())
+struct Worker<L> {
+    store: Store,
+    partition: Partition,
+    /// The offset as the database has it.
+    stored: i64,
+    reader: Reader<L>,
+    batch: usize,
+}
+
+impl<L: JournalRead> Worker<L> {
+    /// One batch, or as much of it as could be stored.
+    async fn step(&mut self) -> Result<(), ApplyError> {
+        let batch = self.reader.read(self.batch).await;
+        let batch = batch.map_err(|error| ApplyError::Transient(store::Error::Fault(Box::new(error))))?;
+        if batch.is_empty() {
+            return Ok(());
         }
-        other => other,
+        let records: Arc<[IngestRecord]> = batch.records.into_iter().map(ingestible).collect();
+        let (store, partition, mut stored) = (&self.store, self.partition, self.stored);
+        let outcome = apply_parts(&mut stored, (batch.to, records), |expected, next, records| async move {
+            let last_event = last_event(partition, &records);
+            let step = Move { partition, expected, next, last_event };
+            let Ingested { stored, known, dead, late } = store.apply_ingest(step, records).await?;
+            tracing::debug!(%partition, next, stored, known, dead, late, "ingested");
+            Ok(())
+        });
+        let outcome = outcome.await;
+        if stored != self.stored {
+            self.stored = stored;
+            self.reader.done(stored);
+        }
+        match outcome {
+            Err(ApplyError::NotOurs) => {
+                let position = self.store.position(INGEST, partition).await.map_err(ApplyError::Transient)?;
+                self.stored = position.unwrap_or_default().next;
+                tracing::warn!(%partition, position = self.stored, "somebody else has moved ingest's offset; going on from there");
+                self.reader.done(self.stored);
+                Ok(())
+            }
+            other => other,
+        }
+    }
+}
+
+/// The event in the last of some records; the journal needs none.
+fn last_event(partition: Partition, records: &[IngestRecord]) -> Option<Uuid> {
+    match records.last() {
+        Some(IngestRecord::Activity { activity, .. }) if partition != Partition::JOURNAL => Some(activity.event_id),
+        _ => None,
     }
 }
 

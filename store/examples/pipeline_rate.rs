@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::{Activity, Alert, AlertState, Clock, Escalation, LogType, SECOND, Severity, SystemClock, Timestamp};
-use store::{Change, DETECTOR, DetectionBatch, INGEST, IngestRecord, LogFilter, Store, StoredRange};
+use store::{Change, DETECTOR, DetectionBatch, INGEST, IngestRecord, LogFilter, Move, Store, StoredRange};
 use uuid::Uuid;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -94,7 +94,7 @@ async fn ingest(store: &Store, activities: &[Activity]) -> Outcome {
     for records in batches {
         let from = store.offset(INGEST).await?;
         let to = from + i64::try_from(records.len())?;
-        store.apply_ingest(from, to, records).await?;
+        store.apply_ingest(Move::journal(from, to), records).await?;
     }
     say("rows stored by ingest", activities.len(), begun.elapsed());
     Ok(())
@@ -105,8 +105,11 @@ async fn detect(store: &Store, what: &str, changes: &[Change], size: usize) -> O
     let begun = Instant::now();
     for part in changes.chunks(size) {
         let expected = store.offset(DETECTOR).await?;
-        let batch =
-            DetectionBatch { expected, next: expected + 1, changes: part.to_vec(), ..DetectionBatch::default() };
+        let batch = DetectionBatch {
+            step: Move::journal(expected, expected + 1),
+            changes: part.to_vec(),
+            ..DetectionBatch::default()
+        };
         store.apply_detection(batch).await?;
     }
     say(&format!("{what}, {size} a batch"), changes.len(), begun.elapsed());

@@ -71,7 +71,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use domain::SharedClock;
 use tokio::sync::watch;
 
-pub use alerts::{AlertFilter, AlertRow, Change, Detected, DetectionBatch, HistoryRow, Stored, Triage};
+pub use alerts::{AlertFilter, AlertRow, Change, Detected, DetectionBatch, Evidence, HistoryRow, Stored, Triage};
 pub use analytics::{DashboardStats, DetectionRow, FlagFilter, FlagRow, RiskProfile, TopAnomaly};
 pub use api_keys::{ApiKey, NewApiKey};
 pub use dead_letters::DeadLetterRow;
@@ -86,7 +86,7 @@ pub use lease::Lease;
 pub use log_sessions::{SessionFilter, SessionRow};
 pub use login_attempts::Attempts;
 pub use logs::{LogFilter, LogRow, StoredActivity, StoredRange};
-pub use offsets::{ApplyError, DETECTOR, INGEST};
+pub use offsets::{ApplyError, DETECTOR, INGEST, INTAKE, Move, Position};
 pub use orders::{OrderError, OrderRow};
 pub use overview::{RiskyUser, RuleStats};
 pub use posted::Appended;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use domain::Timestamp;
+use domain::{Partition, Timestamp};
 
 use crate::db::{in_db, in_tx, inserted};
 use crate::query::run_in_tx;
@@ -13,23 +13,21 @@ use crate::sql::statements;
 use crate::{Error, Result, Store};
 
 statements! {
-    BEGIN = "INSERT INTO engine_snapshots (part, next_offset, digest, made_at, chunks, complete) \
-             VALUES (?, ?, ?, ?, 0, 0)";
+    BEGIN = "INSERT INTO engine_snapshots (topic, part, next_offset, digest, made_at, chunks, complete) \
+             VALUES (?, ?, ?, ?, ?, 0, 0)";
     ADD = "INSERT INTO engine_snapshot_chunks (snapshot_id, number, bytes) VALUES (?, ?, ?)";
     COUNT = "SELECT COUNT(*) FROM engine_snapshot_chunks WHERE snapshot_id = ? AND number < ?";
     COMPLETE = "UPDATE engine_snapshots SET chunks = ?, complete = 1 WHERE snapshot_id = ?";
     NEWEST = "SELECT snapshot_id, next_offset, made_at, chunks FROM engine_snapshots \
-              WHERE part = ? AND digest = ? AND complete = 1 AND next_offset <= ? \
+              WHERE topic = ? AND part = ? AND digest = ? AND complete = 1 AND next_offset <= ? \
               ORDER BY next_offset DESC, snapshot_id DESC LIMIT 1";
     READ = "SELECT bytes FROM engine_snapshot_chunks WHERE snapshot_id = ? AND number = ?";
-    OTHERS = "SELECT snapshot_id FROM engine_snapshots WHERE part = ? AND snapshot_id <> ?";
+    OTHERS = "SELECT snapshot_id FROM engine_snapshots WHERE topic = ? AND part = ? AND snapshot_id <> ?";
     LAST = "SELECT MAX(number) FROM engine_snapshot_chunks WHERE snapshot_id = ?";
     FORGET_CHUNKS = "DELETE FROM engine_snapshot_chunks WHERE snapshot_id = ? AND number > ?";
     FORGET = "DELETE FROM engine_snapshots WHERE snapshot_id = ?";
 }
 
-/// The journal has one partition.
-const PART: i64 = 0;
 /// Chunks that are removed at once.
 const SOME: i64 = 16;
 
@@ -38,7 +36,7 @@ const SOME: i64 = 16;
 pub struct SnapshotRow {
     /// Id of the row.
     pub snapshot_id: i64,
-    /// The position in the journal up to which the engine had been fed.
+    /// The position in the log up to which the engine had been fed.
     pub offset: i64,
     /// When it was made.
     pub made_at: Timestamp,
@@ -47,16 +45,19 @@ pub struct SnapshotRow {
 }
 
 impl Store {
-    /// Begins a snapshot of the engine as it is at `offset`; its id. `digest` says by what the state was made.
+    /// Begins a snapshot of the engine as it is at `offset` of a partition; its id. `digest` says by what the state was made.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn begin_snapshot(&self, offset: i64, digest: [u8; 32]) -> Result<i64> {
+    pub async fn begin_snapshot(&self, partition: Partition, offset: i64, digest: [u8; 32]) -> Result<i64> {
         self.write(move |tx| {
             Box::pin(async move {
                 let now = tx.now.micros();
-                let digest = digest.to_vec();
-                Ok(inserted!(tx, sqlx::query(BEGIN).bind(PART).bind(offset).bind(digest).bind(now)))
+                let (digest, part) = (digest.to_vec(), i64::from(partition.number));
+                Ok(inserted!(
+                    tx,
+                    sqlx::query(BEGIN).bind(partition.topic).bind(part).bind(offset).bind(digest).bind(now)
+                ))
             })
         })
         .await
@@ -97,13 +98,19 @@ impl Store {
         .await
     }
 
-    /// The newest complete snapshot of a digest at or before an offset.
+    /// The newest complete snapshot of a partition and a digest at or before an offset.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn newest_snapshot(&self, digest: [u8; 32], up_to: i64) -> Result<Option<SnapshotRow>> {
+    pub async fn newest_snapshot(
+        &self,
+        partition: Partition,
+        digest: [u8; 32],
+        up_to: i64,
+    ) -> Result<Option<SnapshotRow>> {
+        let part = i64::from(partition.number);
         let row: Option<(i64, i64, i64, i64)> = in_db!(self.db(), db => {
-            sqlx::query_as(NEWEST).bind(PART).bind(digest.to_vec()).bind(up_to).fetch_optional(db).await?
+            sqlx::query_as(NEWEST).bind(partition.topic).bind(part).bind(digest.to_vec()).bind(up_to).fetch_optional(db).await?
         });
         Ok(row.map(|(snapshot_id, offset, made_at, chunks)| SnapshotRow {
             snapshot_id,
@@ -124,13 +131,14 @@ impl Store {
         Ok(row.map(|(bytes,)| bytes))
     }
 
-    /// Removes all snapshots but one, also those that stopped half-way, a few chunks at a time; how many.
+    /// Removes all snapshots of a partition but one, also those that stopped half-way, a few chunks at a time; how many.
     ///
     /// # Errors
     /// The database failed; what was removed so far is gone.
-    pub async fn forget_snapshots_but(&self, kept: Option<i64>) -> Result<u64> {
+    pub async fn forget_snapshots_but(&self, partition: Partition, kept: Option<i64>) -> Result<u64> {
+        let part = i64::from(partition.number);
         let others: Vec<(i64,)> = in_db!(self.db(), db => {
-            sqlx::query_as(OTHERS).bind(PART).bind(kept.unwrap_or(0)).fetch_all(db).await?
+            sqlx::query_as(OTHERS).bind(partition.topic).bind(part).bind(kept.unwrap_or(0)).fetch_all(db).await?
         });
         for (snapshot_id,) in &others {
             self.forget_snapshot(*snapshot_id).await?;
@@ -165,10 +173,12 @@ mod tests {
     use super::*;
     use crate::harness::Ground;
 
+    const OTHER: Partition = Partition { topic: "activity", number: 0 };
+
     const RULES: [u8; 32] = [7; 32];
 
     async fn made(ground: &Ground, offset: i64, chunks: i64) -> i64 {
-        let id = ground.store.begin_snapshot(offset, RULES).await.expect("begun");
+        let id = ground.store.begin_snapshot(Partition::JOURNAL, offset, RULES).await.expect("begun");
         for number in 0..chunks {
             let bytes = vec![number.to_le_bytes()[0]; 300_000];
             ground.store.add_snapshot_chunk(id, number, bytes).await.expect("added");
@@ -177,7 +187,7 @@ mod tests {
     }
 
     async fn newest(ground: &Ground, up_to: i64) -> Option<(i64, i64)> {
-        let row = ground.store.newest_snapshot(RULES, up_to).await.expect("read");
+        let row = ground.store.newest_snapshot(Partition::JOURNAL, RULES, up_to).await.expect("read");
         row.map(|row| (row.offset, row.chunks))
     }
 
@@ -188,7 +198,10 @@ mod tests {
         ground.store.complete_snapshot(id, 3).await.expect("complete");
         assert_eq!(newest(&ground, 10).await, Some((10, 3)));
         assert_eq!(newest(&ground, 9).await, None, "it knows what the offset does not");
-        assert_eq!(ground.store.newest_snapshot([8; 32], 10).await.expect("read"), None, "of other rules");
+        for (partition, digest) in [(Partition::JOURNAL, [8; 32]), (OTHER, RULES)] {
+            let other = ground.store.newest_snapshot(partition, digest, 10).await.expect("read");
+            assert_eq!(other, None, "of other rules, of another partition");
+        }
         assert_eq!(ground.store.snapshot_chunk(id, 2).await.expect("read"), Some(vec![2; 300_000]));
         assert_eq!(ground.store.snapshot_chunk(id, 3).await.expect("read"), None);
     }
@@ -200,11 +213,15 @@ mod tests {
         }
         assert_eq!(newest(&ground, 25).await, Some((20, 40)));
         let half = made(&ground, 40, 2).await;
-        let kept = ground.store.newest_snapshot(RULES, 40).await.expect("read").expect("one");
-        assert_eq!(ground.store.forget_snapshots_but(Some(kept.snapshot_id)).await.expect("removed"), 3);
+        let kept = ground.store.newest_snapshot(Partition::JOURNAL, RULES, 40).await.expect("read").expect("one");
+        assert_eq!(ground.store.forget_snapshots_but(OTHER, None).await.expect("removed"), 0);
+        assert_eq!(
+            ground.store.forget_snapshots_but(Partition::JOURNAL, Some(kept.snapshot_id)).await.expect("removed"),
+            3
+        );
         assert_eq!((newest(&ground, 29).await, newest(&ground, 40).await), (None, Some((30, 1))));
         assert!(matches!(ground.store.complete_snapshot(half, 2).await, Err(Error::Conflict(_))));
-        assert_eq!(ground.store.forget_snapshots_but(None).await.expect("removed"), 1);
+        assert_eq!(ground.store.forget_snapshots_but(Partition::JOURNAL, None).await.expect("removed"), 1);
         assert_eq!(newest(&ground, 40).await, None);
     }
 

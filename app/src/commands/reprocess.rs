@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use detector::reprocess::{Progress, reprocess};
 use detector::worker;
-use domain::Timestamp;
+use domain::{Partition, Timestamp};
 
 use super::Context;
 use super::backtest::{engine_settings, time};
@@ -31,8 +31,9 @@ pub(crate) async fn run(args: cli::Reprocess, context: &Context) -> Outcome {
         store: store.clone(),
         rules,
         lateness: context.config.lateness,
-        clock: context.clock.clone(),
+        passed: worker::passed_by(context.clock.clone()),
         status: Arc::default(),
+        partition: Partition::JOURNAL,
     };
     let mut bar = Bar::new(from, to);
     let done = reprocess(&parts, from, to, |progress| bar.show(progress)).await;

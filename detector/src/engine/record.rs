@@ -9,7 +9,7 @@ use rust_decimal::Decimal;
 
 use super::held::Value;
 use super::plan::{KeyOf, Plan, ValueOf};
-use crate::rules::{Field, Share, network, number};
+use crate::rules::{Field, Share, number};
 
 /// What is kept of an event: texts by index of [`Plan::fields`].
 #[derive(Debug, Default)]
@@ -69,7 +69,7 @@ impl<'a> Source<'a> {
                 false => Cow::Owned(domain::username_key(&text)),
             },
             Field::SourceIp if text.contains(':') => match text.parse() {
-                Ok(ip) => Cow::Owned(network(ip)),
+                Ok(ip) => Cow::Owned(domain::network(ip)),
                 Err(_) => text,
             },
             _ => text,

@@ -39,10 +39,9 @@ pub(super) fn places(rules: &RuleSet) -> Vec<Result<Splits, String>> {
             (Ok(own), Body::Correlation(correlation)) => {
                 let of = |target: &usize| match (&known[*target], &rules.rules[*target].body) {
                     (Ok(splits), body) => Ok(splits.as_seen_by_others(body)),
-                    (Err(_), _) => Err(format!(
-                        "it builds on \"{}\", which cannot run with Kafka",
-                        rules.rules[*target].title
-                    )),
+                    (Err(_), _) => {
+                        Err(format!("it builds on \"{}\", which cannot run with Kafka", rules.rules[*target].title))
+                    }
                 };
                 let together = correlation.refs.iter().try_fold(own, |own, target| Ok(own.and(of(target)?)));
                 together.and_then(|together: Splits| {

@@ -1,8 +1,6 @@
 //! What a rule is once it has been read: indices instead of names, microseconds instead of `5m`, and nothing left
 //! that could be invalid. The engine sees this and nothing of YAML.
 
-use std::net::IpAddr;
-
 use chrono_tz::Tz;
 use domain::{Activity, Severity};
 use rust_decimal::Decimal;
@@ -281,20 +279,8 @@ pub fn key_text(field: &Field, activity: &Activity) -> Option<String> {
     }
     Some(match field {
         Field::User => domain::username_key(&text),
-        Field::SourceIp => activity.source_ip.map_or_else(|| text.clone().into_owned(), network),
+        Field::SourceIp => activity.source_ip.map_or_else(|| text.clone().into_owned(), domain::network),
         _ => text.into_owned(),
     })
     .filter(|text| !text.is_empty())
-}
-
-/// An address as a key: IPv4 whole, IPv6 as its /64, `2001:db8:1:2::/64`.
-#[must_use]
-pub fn network(ip: IpAddr) -> String {
-    match ip {
-        IpAddr::V4(v4) => v4.to_string(),
-        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-            Some(v4) => v4.to_string(),
-            None => format!("{}/64", std::net::Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
-        },
-    }
 }

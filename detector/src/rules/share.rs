@@ -58,7 +58,9 @@ mod tests {
     use super::*;
 
     fn detection(name: &str, more: &str) -> String {
-        format!("title: {name}\nname: {name}\nlogsource: {{a: b}}\ndetection: {{s: {{action: {name}}}, condition: s}}\n{more}---\n")
+        format!(
+            "title: {name}\nname: {name}\nlogsource: {{a: b}}\ndetection: {{s: {{action: {name}}}, condition: s}}\n{more}---\n"
+        )
     }
 
     fn count(name: &str, of: &str, key: &str) -> String {
@@ -82,7 +84,8 @@ mod tests {
             count("by_both", "base", "user, source_ip"),
             count("by_neither", "base", "resource"),
         ];
-        let set = load(&[RuleSource::text("t.yml", text.concat())]).unwrap_or_else(|findings| panic!("{findings:?}")).rules;
+        let set =
+            load(&[RuleSource::text("t.yml", text.concat())]).unwrap_or_else(|findings| panic!("{findings:?}")).rules;
         assert_eq!(
             names(&set.of_share(Share::ByUser)),
             [("plain", true), ("base", false), ("by_user", true), ("by_both", true)]

@@ -1,14 +1,15 @@
 //! What the detector asks of the store.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use domain::{Alert, Severity, Timestamp};
+use domain::{Activity, Alert, Partition, Severity, Timestamp};
 use uuid::Uuid;
 
 use crate::alerts::{COLUMNS, Columns, key_digest, stored, write};
-use crate::db::{Tx, in_tx};
+use crate::db::{Conn, Tx, in_tx};
 use crate::gaps::{self, NewGap};
-use crate::offsets::{ApplyError, DETECTOR, decided, move_offset};
+use crate::offsets::{ApplyError, DETECTOR, Move, decided, move_offset};
 use crate::query::{Query, rows_in_db, rows_in_tx, run_in_tx};
 use crate::sql::{id_bytes, statements};
 use crate::{Result, Store};
@@ -40,16 +41,34 @@ pub struct Change {
 /// What the detector made of a stretch of the log.
 #[derive(Debug, Clone, Default)]
 pub struct DetectionBatch {
-    /// Where its offset stands.
-    pub expected: i64,
-    /// Where it stands afterwards.
-    pub next: i64,
+    /// The stretch.
+    pub step: Move,
     /// Up to which moment the engine has decided, with what it found by then among `changes`.
     pub watermark: Timestamp,
     /// Changed alerts, each once, in their present state.
     pub changes: Vec<Change>,
     /// What a bound of the engine gave up.
     pub gaps: Vec<NewGap>,
+    /// Events of the alerts, as far as the detector has them at hand.
+    pub evidence: Arc<Evidence>,
+}
+
+/// Events that say whom an alert counts for.
+#[derive(Debug, Clone, Default)]
+pub struct Evidence {
+    /// By id. The others are looked up in the journal and in `user_logs`.
+    pub activities: HashMap<Uuid, Activity>,
+    /// Whether an event that is in neither will be there soon: the log is read from elsewhere, and ingest reads it at
+    /// its own pace. Then nothing is stored before it is there.
+    pub will_come: bool,
+}
+
+/// What is known of changed alerts besides themselves.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Found {
+    /// The partition that they were found in; none for stored activities.
+    pub(crate) partition: Option<Partition>,
+    pub(crate) evidence: Arc<Evidence>,
 }
 
 /// What became of a batch.
@@ -83,10 +102,11 @@ impl Store {
             .write(move |tx| {
                 let batch = Arc::clone(&batch);
                 Box::pin(async move {
-                    move_offset(tx, DETECTOR, batch.expected, batch.next).await?;
-                    decided(tx, DETECTOR, batch.watermark).await?;
+                    move_offset(tx, DETECTOR, batch.step).await?;
+                    decided(tx, DETECTOR, batch.step.partition, batch.watermark).await?;
                     gaps::record(tx, &batch.gaps).await?;
-                    write::changes(tx, &batch.changes).await
+                    let found = Found { partition: Some(batch.step.partition), evidence: Arc::clone(&batch.evidence) };
+                    write::changes(tx, &batch.changes, &found).await
                 })
             })
             .await?)
@@ -111,19 +131,21 @@ impl Store {
                 }
                 let new: Vec<Uuid> = missing.iter().map(|change| change.alert.alert_id).collect();
                 let done = Stored { known: found.len() - new.len(), new };
-                write::changes(tx, &missing).await?;
+                // Only on one machine may the live engine go on with them.
+                let partition = matches!(tx.conn, Conn::Sqlite(_)).then_some(Partition::JOURNAL);
+                write::changes(tx, &missing, &Found { partition, ..Found::default() }).await?;
                 Ok(done)
             })
         })
         .await
     }
 
-    /// The alerts that the engine may still change after a restart: open ones, and closed ones with an event since a
-    /// moment.
+    /// The alerts of a partition that the engine may still change after a restart: open ones, and closed ones with an
+    /// event since a moment.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn adoptable_alerts(&self, since: Timestamp) -> Result<Vec<Alert>> {
+    pub async fn adoptable_alerts(&self, partition: Partition, since: Timestamp) -> Result<Vec<Alert>> {
         let open = Query::new(COLUMNS).and("a.state = 'open'", []);
         // What was written before that moment has no event after it; the index is by the time of writing.
         let closed = Query::new(COLUMNS)
@@ -131,6 +153,8 @@ impl Store {
             .and("a.last_event_at >= ? AND a.state = 'closed'", [since.into()]);
         let mut alerts = Vec::new();
         for query in [open, closed] {
+            let (topic, part) = (partition.topic.into(), i64::from(partition.number).into());
+            let query = query.and("a.log_topic = ? AND a.log_part = ?", [topic, part]);
             let rows: Vec<Columns> = rows_in_db!(self, query);
             for row in rows {
                 alerts.push(stored(row)?.alert);

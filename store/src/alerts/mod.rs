@@ -27,7 +27,7 @@ use uuid::Uuid;
 use crate::query::id;
 use crate::{Error, Result};
 
-pub use detection::{Change, Detected, DetectionBatch, Stored};
+pub use detection::{Change, Detected, DetectionBatch, Evidence, Stored};
 pub use read::AlertFilter;
 pub(crate) use steps::TAKEN_BACK;
 pub(crate) use subjects::Subject;

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use domain::{Activity, Alert, Severity, Timestamp};
+use domain::{Activity, Alert, Partition, Severity, Timestamp};
 use uuid::Uuid;
 
+use crate::alerts::detection::{Evidence, Found};
 use crate::alerts::subjects::{self, Subjects};
 use crate::alerts::{COLUMNS, Change, Columns, Detected, flags, is_void, key_digest, rank, steps, stored};
 use crate::db::Tx;
@@ -17,7 +18,8 @@ use crate::{Error, Result};
 statements! {
     INSERT = "INSERT INTO alerts (alert_id, key_digest, at, rule_id, family, severity, risk, user_key, ip, \
               first_event_at, last_event_at, state, revision, found_by, crossing_event, suppressed, exception_id, \
-              status, updated_at, document) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+              status, updated_at, document, log_topic, log_part) \
+              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     UPDATE = "UPDATE alerts SET at = ?, severity = ?, risk = ?, first_event_at = ?, last_event_at = ?, state = ?, \
               revision = ?, crossing_event = ?, updated_at = ?, document = ? WHERE alert_id = ?";
 }
@@ -42,7 +44,7 @@ struct Plan {
 }
 
 /// Writes changed alerts with their steps, subjects, flags, scores and risk, and publishes them.
-pub(crate) async fn changes(tx: &mut Tx, changes: &[Change]) -> Result<Detected> {
+pub(crate) async fn changes(tx: &mut Tx, changes: &[Change], found: &Found) -> Result<Detected> {
     let mut done = Detected::default();
     if changes.is_empty() {
         return Ok(done);
@@ -50,7 +52,7 @@ pub(crate) async fn changes(tx: &mut Tx, changes: &[Change]) -> Result<Detected>
     let before = load(tx, changes).await?;
     let ids: Vec<Uuid> = before.keys().copied().collect();
     let mut stored = Parts { subjects: subjects::stored(tx, &ids).await?, steps: steps::stored(tx, &ids).await? };
-    let events = evidence(tx, changes, &before).await?;
+    let events = evidence(tx, changes, &before, &found.evidence).await?;
     let mut standing = Standing::default();
     let mut plans = Vec::with_capacity(changes.len());
     let mut stale = Stale::new();
@@ -71,7 +73,7 @@ pub(crate) async fn changes(tx: &mut Tx, changes: &[Change]) -> Result<Detected>
                 done.suppressed += usize::from(plan.after.suppressed);
             }
         }
-        write(tx, plan, &events).await?;
+        write(tx, plan, &events, found.partition).await?;
     }
     for (user, (subject, from)) in &stale {
         scores::recompute(tx, user, subject, *from).await?;
@@ -109,6 +111,7 @@ async fn evidence(
     tx: &mut Tx,
     changes: &[Change],
     before: &HashMap<Uuid, crate::AlertRow>,
+    known: &Evidence,
 ) -> Result<HashMap<Uuid, Activity>> {
     let moved = |change: &&Change| {
         before.get(&change.alert.alert_id).is_none_or(|row| has_other_evidence(&row.alert, &change.alert))
@@ -117,7 +120,14 @@ async fn evidence(
         changes.iter().filter(moved).flat_map(|change| subjects::evidence(&change.alert)).collect();
     ids.sort_unstable();
     ids.dedup();
-    subjects::activities(tx, &ids).await
+    let (at_hand, others): (Vec<Uuid>, Vec<Uuid>) = ids.iter().partition(|id| known.activities.contains_key(id));
+    let mut events = subjects::activities(tx, &others).await?;
+    if known.will_come && events.len() < others.len() {
+        let missing = others.len() - events.len();
+        return Err(Error::fault(format!("{missing} events of alerts are not stored yet")));
+    }
+    events.extend(at_hand.into_iter().filter_map(|id| Some((id, known.activities.get(&id)?.clone()))));
+    Ok(events)
 }
 
 fn has_other_evidence(before: &Alert, after: &Alert) -> bool {
@@ -187,7 +197,7 @@ fn mark(plan: &Plan, stale: &mut Stale) {
     }
 }
 
-async fn write(tx: &mut Tx, plan: &Plan, events: &HashMap<Uuid, Activity>) -> Result<()> {
+async fn write(tx: &mut Tx, plan: &Plan, events: &HashMap<Uuid, Activity>, partition: Option<Partition>) -> Result<()> {
     let alert = &plan.after;
     let (of, now) = (id_bytes(alert.alert_id), tx.now.micros());
     let document = serde_json::to_string(alert).map_err(|error| Error::Fault(Box::new(error)))?;
@@ -222,6 +232,8 @@ async fn write(tx: &mut Tx, plan: &Plan, events: &HashMap<Uuid, Activity>) -> Re
             UNTOUCHED,
             now,
             &document,
+            partition.map(|partition| partition.topic),
+            partition.map(|partition| i64::from(partition.number)),
         );
     }
     if plan.subjects != plan.old_subjects {

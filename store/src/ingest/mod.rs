@@ -12,11 +12,11 @@ mod tally;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use domain::Activity;
+use domain::{Activity, Partition};
 use uuid::Uuid;
 
 use crate::db::{Tx, in_tx};
-use crate::offsets::{INGEST, move_offset};
+use crate::offsets::{INGEST, Move, move_offset};
 use crate::query::{clipped, id, run_in_tx};
 use crate::sql::{chunks, id_bytes, lists, statements};
 use crate::{ApplyError, Result, Store};
@@ -81,39 +81,35 @@ pub struct Ingested {
 }
 
 impl Store {
-    /// Stores a batch and moves ingest's offset from `expected` to `next`, in one transaction. Activities that are
-    /// stored already change nothing.
+    /// Stores a batch and moves ingest's offset, in one transaction. Activities that are stored already change nothing.
     ///
     /// # Errors
     /// [`ApplyError`]; nothing was done.
     pub async fn apply_ingest(
         &self,
-        expected: i64,
-        next: i64,
+        step: Move,
         records: Arc<[IngestRecord]>,
     ) -> std::result::Result<Ingested, ApplyError> {
         Ok(self
             .write(move |tx| {
                 let records = Arc::clone(&records);
                 Box::pin(async move {
-                    move_offset(tx, INGEST, expected, next).await?;
-                    store(tx, &records).await
+                    move_offset(tx, INGEST, step).await?;
+                    store(tx, step.partition, &records).await
                 })
             })
             .await?)
     }
 }
 
-async fn store(tx: &mut Tx, records: &[IngestRecord]) -> Result<Ingested> {
+async fn store(tx: &mut Tx, partition: Partition, records: &[IngestRecord]) -> Result<Ingested> {
     let mut done = Ingested::default();
     let mut activities: Vec<(i64, &Activity, &str)> = Vec::with_capacity(records.len());
     for record in records {
         match record {
             IngestRecord::Activity { seq, activity, payload } => activities.push((*seq, activity, payload)),
             IngestRecord::Bad { seq, payload, reason } => {
-                let now = tx.now.micros();
-                let reason = clipped(reason, REASON);
-                run_in_tx!(tx, DEAD, domain::Topic::Activity.as_str(), 0, seq, reason, payload, now);
+                dead_letter(tx, partition, *seq, reason, payload).await?;
                 done.dead += 1;
             }
         }
@@ -137,6 +133,24 @@ async fn store(tx: &mut Tx, records: &[IngestRecord]) -> Result<Ingested> {
     done.known = given - activities.len();
     done.late = activities.iter().filter(|(_, activity, _)| activity.late).count();
     Ok(done)
+}
+
+/// Puts a record aside. Positions of Kafka are one more than the record's offset there, so that they say what is done.
+pub(crate) async fn dead_letter(
+    tx: &mut Tx,
+    partition: Partition,
+    seq: i64,
+    reason: &str,
+    payload: &str,
+) -> Result<()> {
+    // In the journal activities stand beside alerts; a dead letter is one of the activities.
+    let (topic, offset) = match partition {
+        Partition::JOURNAL => (domain::Topic::Activity.as_str(), seq),
+        other => (other.topic, seq - 1),
+    };
+    let (part, reason, now) = (i64::from(partition.number), clipped(reason, REASON), tx.now.micros());
+    run_in_tx!(tx, DEAD, topic, part, offset, reason, payload, now);
+    Ok(())
 }
 
 /// Which of the activities are stored.

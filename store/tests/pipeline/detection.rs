@@ -1,7 +1,10 @@
 //! Alerts and all that follows from them: steps, flags, scores, detections, risk, the published revision.
 
+use domain::Partition;
 use domain::{Alert, AlertState, Outcome, Severity, Topic};
-use store::{AlertFilter, ApplyError, Change, DetectionBatch, FlagFilter, NewGap, ScoreFilter, ScoreRow};
+use store::{
+    AlertFilter, ApplyError, Change, DetectionBatch, FlagFilter, Move, NewGap, Position, ScoreFilter, ScoreRow,
+};
 use uuid::Uuid;
 
 use crate::harness::Ground;
@@ -59,7 +62,7 @@ async fn a_batch_of_findings_is_applied_once(ground: Ground) {
     ingest(&ground.store, &[activity(1, 0, "Ada", "View")]).await;
     let one = alert(1, "ada", Severity::Medium, 1, 0);
     let batch = DetectionBatch {
-        next: 7,
+        step: Move::journal(0, 7),
         watermark: at(-6),
         changes: vec![change(one.clone(), Severity::Medium)],
         ..DetectionBatch::default()
@@ -68,9 +71,10 @@ async fn a_batch_of_findings_is_applied_once(ground: Ground) {
     assert_eq!((done.new, done.updated, done.suppressed), (1, 0, 0));
     assert!(matches!(ground.store.apply_detection(batch.clone()).await, Err(ApplyError::NotOurs)));
     // The same find once more at a later place: an update of the same rows.
-    let again = DetectionBatch { expected: 7, next: 8, ..batch };
+    let again = DetectionBatch { step: Move::journal(7, 8), ..batch };
     assert_eq!(ground.store.apply_detection(again).await.expect("stored").updated, 1);
-    assert_eq!(ground.store.detector_position().await.expect("position"), (8, Some(at(-6))));
+    let position = ground.store.position(store::DETECTOR, Partition::JOURNAL).await.expect("position");
+    assert_eq!(position, Some(Position { next: 8, last_event: None, watermark: Some(at(-6)) }));
     let rows = scores(&ground).await;
     assert_eq!(rows.len(), 1);
     assert_eq!((rows[0].risk_score, rows[0].username.as_str(), rows[0].user_id), (47.0, "Ada", Some(65)));
@@ -314,8 +318,14 @@ async fn what_the_engine_may_change_after_a_restart(ground: Ground) {
     let mut gone = alert(4, "ada", Severity::Low, 4, -10);
     gone.state = AlertState::Merged;
     detect(&ground, vec![open.clone(), recent.clone(), old, gone]).await;
-    let mut ids: Vec<Uuid> =
-        ground.store.adoptable_alerts(at(-50)).await.expect("alerts").iter().map(|alert| alert.alert_id).collect();
+    let mut ids: Vec<Uuid> = ground
+        .store
+        .adoptable_alerts(Partition::JOURNAL, at(-50))
+        .await
+        .expect("alerts")
+        .iter()
+        .map(|alert| alert.alert_id)
+        .collect();
     ids.sort_unstable();
     let mut wanted = [open.alert_id, recent.alert_id];
     wanted.sort_unstable();
@@ -331,7 +341,7 @@ async fn gaps_are_recorded_with_the_offset(ground: Ground) {
         lost: 4,
         reason: "more events than are held for one key".into(),
     };
-    let batch = DetectionBatch { next: 3, gaps: vec![gap.clone()], ..DetectionBatch::default() };
+    let batch = DetectionBatch { step: Move::journal(0, 3), gaps: vec![gap.clone()], ..DetectionBatch::default() };
     ground.store.apply_detection(batch.clone()).await.expect("stored");
     assert!(matches!(ground.store.apply_detection(batch).await, Err(ApplyError::NotOurs)));
     let rows = ground.store.coverage_gaps(at(-1), 10).await.expect("gaps");
@@ -342,7 +352,7 @@ async fn gaps_are_recorded_with_the_offset(ground: Ground) {
     for (minutes, expected, rows) in [(5, 3, 1), (20, 4, 2)] {
         ground.clock.set(at(minutes));
         let (next, gaps) = (expected + 1, vec![more.clone()]);
-        let batch = DetectionBatch { expected, next, gaps, ..DetectionBatch::default() };
+        let batch = DetectionBatch { step: Move::journal(expected, next), gaps, ..DetectionBatch::default() };
         ground.store.apply_detection(batch).await.expect("stored");
         let found = ground.store.coverage_gaps(at(-1), 10).await.expect("gaps");
         assert_eq!(found.len(), rows);

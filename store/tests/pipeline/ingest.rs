@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::{MINUTE, Timestamp};
-use store::{ApplyError, INGEST, IngestRecord, Ingested, LogFilter, SessionFilter};
+use store::{ApplyError, INGEST, IngestRecord, Ingested, LogFilter, Move, SessionFilter};
 
 use crate::harness::Ground;
 use crate::sample::{activity, at, ingest, records};
@@ -29,14 +29,14 @@ async fn total(ground: &Ground) -> (usize, i64) {
 async fn a_batch_is_applied_once_however_often_it_comes(ground: Ground) {
     let activities: Vec<_> = (1..=300).map(|n| activity(n, 0, "ada", "View")).collect();
     let batch = records(1, &activities);
-    let done = ground.store.apply_ingest(0, 300, batch.clone()).await.expect("first");
+    let done = ground.store.apply_ingest(Move::journal(0, 300), batch.clone()).await.expect("first");
     assert_eq!(done, Ingested { stored: 300, ..Ingested::default() });
     for expected in [0, 299, 301] {
-        let again = ground.store.apply_ingest(expected, 300, batch.clone()).await;
+        let again = ground.store.apply_ingest(Move::journal(expected, 300), batch.clone()).await;
         assert!(matches!(again, Err(ApplyError::NotOurs)), "{again:?}");
     }
     // Somebody set the offset back: the effects are there once all the same.
-    let replay = ground.store.apply_ingest(300, 300, batch).await.expect("replay");
+    let replay = ground.store.apply_ingest(Move::journal(300, 300), batch).await.expect("replay");
     assert_eq!(replay, Ingested { known: 300, ..Ingested::default() });
     assert_eq!(total(&ground).await, (300, 300));
     assert_eq!(ground.store.offset(INGEST).await.expect("offset"), 300);
@@ -73,7 +73,7 @@ async fn two_who_ingest_do_not_both(ground: Ground) {
                     let first = usize::try_from(step * 10).expect("small");
                     let batch = records(step * 10 + 1, &activities[first..first + 10]);
                     loop {
-                        match store.apply_ingest(step * 10, step * 10 + 10, batch.clone()).await {
+                        match store.apply_ingest(Move::journal(step * 10, step * 10 + 10), batch.clone()).await {
                             Ok(done) => own += done.stored,
                             Err(ApplyError::NotOurs) => {}
                             // Both wanted the first row of the offset, or one waited too long for the other.
@@ -105,7 +105,7 @@ async fn what_is_no_activity_goes_to_the_dead_letters(ground: Ground) {
         IngestRecord::Activity { seq: 2, payload: good.to_json(), activity: Box::new(good) },
         IngestRecord::Bad { seq: 3, payload: "x".repeat(70_000), reason: "no JSON".into() },
     ]);
-    let done = ground.store.apply_ingest(0, 3, batch).await.expect("applied");
+    let done = ground.store.apply_ingest(Move::journal(0, 3), batch).await.expect("applied");
     assert_eq!(done, Ingested { stored: 1, dead: 2, ..Ingested::default() });
     let letters = ground.store.dead_letters(None, 10).await.expect("letters");
     let seen: Vec<_> = letters.iter().map(|row| (row.offset, row.reason.as_str(), row.payload.len())).collect();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use domain::{Activity, Alert, AlertState, Escalation, MINUTE, Severity, Timestamp, ids};
-use store::{Change, Detected, DetectionBatch, IngestRecord, Ingested, Store};
+use store::{Change, Detected, DetectionBatch, IngestRecord, Ingested, Move, Store};
 use uuid::Uuid;
 
 use crate::harness::{Ground, START};
@@ -39,7 +39,7 @@ pub(crate) fn records(first: i64, activities: &[Activity]) -> Arc<[IngestRecord]
 pub(crate) async fn ingest(store: &Store, activities: &[Activity]) -> Ingested {
     let offset = store.offset(store::INGEST).await.expect("offset");
     let next = offset + i64::try_from(activities.len()).expect("count");
-    store.apply_ingest(offset, next, records(offset + 1, activities)).await.expect("ingested")
+    store.apply_ingest(Move::journal(offset, next), records(offset + 1, activities)).await.expect("ingested")
 }
 
 /// An alert of a user that crossed with activity `event`, minutes after the start.
@@ -102,6 +102,6 @@ pub(crate) async fn detect(ground: &Ground, alerts: Vec<Alert>) -> Detected {
 /// Stores changes and moves the detector's offset by one.
 pub(crate) async fn detect_changes(ground: &Ground, changes: Vec<Change>) -> Detected {
     let expected = ground.store.offset(store::DETECTOR).await.expect("offset");
-    let batch = DetectionBatch { expected, next: expected + 1, changes, ..DetectionBatch::default() };
+    let batch = DetectionBatch { step: Move::journal(expected, expected + 1), changes, ..DetectionBatch::default() };
     ground.store.apply_detection(batch).await.expect("stored")
 }
