@@ -4,13 +4,16 @@
 //! |---|---|
 //! | `reader` | [`Reader`]: batches of a log, from a position that moves only when their effects are stored |
 //! | `decode` | [`Record`]s: an [`Activity`](domain::Activity), or [`Poison`] with the reason |
+//! | [`kafka`] | the log beyond one machine: topics, producer, consumer groups |
 //! | `backoff` | [`Backoff`]: how long to wait before trying again |
 //!
-//! The log itself is whatever implements [`JournalRead`](domain::JournalRead): the store's journal on one machine. To
-//! add another log: implement that trait for one partition of it, position = offset, and hand it to [`Reader::new`].
+//! The log itself is whatever implements [`JournalRead`](domain::JournalRead): the store's journal on one machine, a
+//! partition of a Kafka topic beyond. To add another log: implement that trait for one partition of it, and hand it to
+//! [`Reader::new`].
 
 mod backoff;
 mod decode;
+pub mod kafka;
 mod reader;
 
 pub use backoff::Backoff;

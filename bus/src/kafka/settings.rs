@@ -1,0 +1,119 @@
+//! [`Settings`], and what every client is made with.
+
+use std::fmt;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+
+/// Activities, split by user; the relay alone writes it.
+pub const ACTIVITY: &str = "activity";
+/// The same activities, those that have an address, split by that; the relay alone writes it.
+pub const BY_SOURCE: &str = "activity.by-source";
+/// What other systems write.
+pub const ACTIVITY_IN: &str = "activity.in";
+/// Changes of alerts, by alert; the relay alone writes it.
+pub const ALERTS: &str = "alerts";
+
+/// Where Kafka is, and how it is used.
+#[derive(Clone)]
+pub struct Settings {
+    /// `host:port`, several separated by commas.
+    pub brokers: String,
+    /// Stands before the names of topics and groups; may be empty.
+    pub prefix: String,
+    /// Partitions of a topic that is made.
+    pub partitions: i32,
+    /// After so long without a word from it, a member's partitions go to others.
+    pub session_timeout: Duration,
+    /// Settings of librdkafka beside ours: TLS, SASL. The values may be secrets.
+    pub extra: Vec<(String, String)>,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { brokers, prefix, partitions, session_timeout, extra } = self;
+        let extra: Vec<&str> = extra.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Settings")
+            .field("brokers", brokers)
+            .field("prefix", prefix)
+            .field("partitions", partitions)
+            .field("session_timeout", session_timeout)
+            .field("extra", &extra)
+            .finish()
+    }
+}
+
+impl Settings {
+    /// Settings for some brokers, with the usual values.
+    #[must_use]
+    pub fn of(brokers: impl Into<String>) -> Self {
+        Self {
+            brokers: brokers.into(),
+            prefix: String::new(),
+            partitions: 12,
+            session_timeout: Duration::from_secs(10),
+            extra: Vec::new(),
+        }
+    }
+
+    /// The whole name of a topic or a group.
+    #[must_use]
+    pub fn name(&self, short: &str) -> String {
+        format!("{}{short}", self.prefix)
+    }
+
+    /// Our name of a topic, from its whole name.
+    pub(super) fn short(&self, name: &str) -> Option<&'static str> {
+        let short = name.strip_prefix(self.prefix.as_str())?;
+        [ACTIVITY, BY_SOURCE, ACTIVITY_IN, ALERTS].into_iter().find(|known| *known == short)
+    }
+
+    /// What every client has in common.
+    pub(super) fn client(&self) -> ClientConfig {
+        let mut client = ClientConfig::new();
+        client
+            .set("bootstrap.servers", &self.brokers)
+            .set("client.id", "security-analytics")
+            // Lost brokers are looked for again soon, and not all at once.
+            .set("reconnect.backoff.ms", "100")
+            .set("reconnect.backoff.max.ms", "2000")
+            // The whole structure would be logged.
+            .set("statistics.interval.ms", "0")
+            .set_log_level(rdkafka::config::RDKafkaLogLevel::Warning);
+        for (name, value) in &self.extra {
+            client.set(name, value);
+        }
+        client
+    }
+
+    /// What every consumer has in common. An offset that is not there is an error: by default the client would skip
+    /// what retention took away, or begin anew, without a word.
+    pub(super) fn consumer(&self) -> ClientConfig {
+        let mut client = self.client();
+        client
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("enable.partition.eof", "true")
+            .set("fetch.wait.max.ms", "100")
+            .set("fetch.error.backoff.ms", "100")
+            .set("queued.max.messages.kbytes", "16384");
+        client
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_have_the_prefix_and_secrets_are_not_shown() {
+        let mut settings = Settings::of("a:1");
+        settings.prefix = "eu.".to_owned();
+        settings.extra.push(("sasl.password".to_owned(), "hush".to_owned()));
+        assert_eq!(settings.name(BY_SOURCE), "eu.activity.by-source");
+        assert_eq!(settings.short("eu.activity.by-source"), Some(BY_SOURCE));
+        assert_eq!((settings.short("activity"), settings.short("eu.other")), (None, None));
+        assert!(!format!("{settings:?}").contains("hush"));
+    }
+}
