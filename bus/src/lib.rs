@@ -18,4 +18,4 @@ mod reader;
 
 pub use backoff::Backoff;
 pub use decode::{Poison, Record};
-pub use reader::{Batch, Reader};
+pub use reader::{Batch, RawBatch, Reader};

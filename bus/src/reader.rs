@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{JournalError, JournalRead, Topic};
+use domain::{JournalError, JournalRead, JournalRecord, Topic};
 
 use crate::decode::Record;
 
@@ -15,6 +15,17 @@ pub struct Batch {
     pub to: i64,
     /// The activities among them.
     pub records: Vec<Record>,
+}
+
+/// The same as they are in the log.
+#[derive(Debug, Default)]
+pub struct RawBatch {
+    /// The position before the first of them.
+    pub from: i64,
+    /// The position of the last one.
+    pub to: i64,
+    /// The records.
+    pub records: Vec<JournalRecord>,
 }
 
 impl Batch {
@@ -84,20 +95,29 @@ impl<L: JournalRead> Reader<L> {
     /// # Errors
     /// The log cannot be reached.
     pub async fn read(&mut self, limit: usize) -> Result<Batch, JournalError> {
+        let RawBatch { from, to, records } = self.read_raw(limit).await?;
+        let activities = records.into_iter().filter(|record| record.topic == Topic::Activity);
+        Ok(Batch { from, to, records: activities.map(Record::from).collect() })
+    }
+
+    /// The same without a look into the records.
+    ///
+    /// # Errors
+    /// The log cannot be reached.
+    pub async fn read_raw(&mut self, limit: usize) -> Result<RawBatch, JournalError> {
         let records = self.log.read_after(self.position, limit).await?;
         self.caught_up = records.len() < limit;
         if !records.is_empty() {
             self.called_for_nothing = 0;
         }
         let to = records.last().map_or(self.position, |record| record.seq);
-        let activities = records.into_iter().filter(|record| record.topic == Topic::Activity);
-        Ok(Batch { from: self.position, to, records: activities.map(Record::from).collect() })
+        Ok(RawBatch { from: self.position, to, records })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use domain::{Activity, JournalRecord, Timestamp};
+    use domain::{Activity, Timestamp};
     use uuid::Uuid;
 
     use super::*;

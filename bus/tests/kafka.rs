@@ -206,7 +206,7 @@ async fn a_stretch_is_read_again_without_the_group() {
         let stretch = |mut replay: Replay| {
             let mut seen: Vec<i64> = Vec::new();
             loop {
-                let records = replay.next().expect("readable");
+                let records = replay.read().expect("readable");
                 if records.is_empty() {
                     return seen;
                 }

@@ -1,5 +1,7 @@
 //! Where detection saw less than all.
 
+use std::sync::Arc;
+
 use domain::Timestamp;
 
 use crate::db::{Tx, in_tx};
@@ -70,6 +72,19 @@ pub(crate) async fn record(tx: &mut Tx, gaps: &[NewGap]) -> Result<()> {
 }
 
 impl Store {
+    /// Records what was missed elsewhere than in the detector's batches.
+    ///
+    /// # Errors
+    /// The database failed; nothing was done.
+    pub async fn record_gaps(&self, gaps: Vec<NewGap>) -> Result<()> {
+        let gaps = Arc::new(gaps);
+        self.write(move |tx| {
+            let gaps = Arc::clone(&gaps);
+            Box::pin(async move { record(tx, &gaps).await })
+        })
+        .await
+    }
+
     /// Gaps recorded since a moment, newest first.
     ///
     /// # Errors

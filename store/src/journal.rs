@@ -13,6 +13,7 @@ statements! {
     SPAN = "SELECT COALESCE(MIN(seq), 0), COALESCE(MAX(seq), 0) FROM journal";
     COUNT = "SELECT COUNT(*) FROM journal";
     READ = "SELECT seq, topic, payload, appended_at FROM journal WHERE seq > ? ORDER BY seq LIMIT ?";
+    OLDEST = "SELECT appended_at FROM journal ORDER BY seq LIMIT 1";
     FIRST = "SELECT MIN(seq) FROM journal WHERE seq <= ?";
     TRIM = "DELETE FROM journal WHERE seq >= ? AND seq <= ?";
 }
@@ -198,6 +199,15 @@ impl Store {
                 Ok(JournalRecord { seq, topic, payload, appended_at: Timestamp::from_micros(at) })
             })
             .collect()
+    }
+
+    /// When about the oldest row was appended that is still there; none in an empty journal.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn journal_oldest(&self) -> Result<Option<Timestamp>> {
+        let oldest: Option<i64> = in_db!(self.db(), db => sqlx::query_scalar(OLDEST).fetch_optional(db).await?);
+        Ok(oldest.map(Timestamp::from_micros))
     }
 
     /// Removes the rows at exactly these positions: what the relay has had confirmed.

@@ -89,7 +89,7 @@ pub use logs::{LogFilter, LogRow, StoredActivity, StoredRange};
 pub use offsets::{ApplyError, DETECTOR, INGEST, INTAKE, Move, Position};
 pub use orders::{OrderError, OrderRow};
 pub use overview::{RiskyUser, RuleStats};
-pub use posted::Appended;
+pub use posted::{Appended, Intake, TakenIn};
 pub use query::Cursor;
 pub use schema::SchemaState;
 pub use scores::{Finding, ScoreFilter, ScoreRow, UserRisk};
@@ -165,6 +165,12 @@ impl Store {
 
     pub(crate) fn clock(&self) -> &SharedClock {
         &self.0.shared.clock
+    }
+
+    /// The time of the clock that the store was opened with.
+    #[must_use]
+    pub fn now(&self) -> domain::Timestamp {
+        self.clock().now()
     }
 
     pub(crate) fn owner(&self) -> &[u8] {

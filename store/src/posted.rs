@@ -7,7 +7,9 @@ use domain::Activity;
 use uuid::Uuid;
 
 use crate::db::{Tx, in_tx};
+use crate::ingest::dead_letter;
 use crate::journal::{Entry, insert_entries};
+use crate::offsets::{ApplyError, INTAKE, Move, move_offset};
 use crate::sql::{chunks, id_bytes, lists};
 use crate::{Error, Result, Store};
 
@@ -31,7 +33,71 @@ pub enum Appended {
     Conflict,
 }
 
+/// What was read from a log that others write: what is appended, and what is put aside.
+#[derive(Debug, Clone, Default)]
+pub struct Intake {
+    /// Activities, by position.
+    pub activities: Vec<Activity>,
+    /// Position, reason and text of what is none.
+    pub bad: Vec<(i64, String, String)>,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TakenIn {
+    /// Appended to the journal.
+    pub new: usize,
+    /// Had come before.
+    pub duplicates: usize,
+    /// Came with the id of another and were put aside.
+    pub conflicts: usize,
+    /// Put aside.
+    pub dead: usize,
+}
+
 impl Store {
+    /// Appends what was read from a log that others write, puts the rest into the dead letters and moves the offset, in
+    /// one transaction.
+    ///
+    /// # Errors
+    /// [`ApplyError`]; nothing was done.
+    pub async fn take_in(&self, step: Move, read: Intake) -> std::result::Result<TakenIn, ApplyError> {
+        self.shared().room_in_journal()?;
+        let read = Arc::new(read);
+        Ok(self
+            .write(move |tx| {
+                let read = Arc::clone(&read);
+                Box::pin(async move {
+                    move_offset(tx, INTAKE, step).await?;
+                    let answers = append_new(tx, &read.activities).await;
+                    // Another transaction brought one of the ids between the look-up and the insert: it is looked up
+                    // again.
+                    let again = |error| match error {
+                        Error::Duplicate => Error::fault("an activity came twice at the same time"),
+                        other => other,
+                    };
+                    let mut done = TakenIn::default();
+                    for (answer, activity) in answers.map_err(again)?.into_iter().zip(&read.activities) {
+                        match answer {
+                            Appended::New => done.new += 1,
+                            Appended::Duplicate => done.duplicates += 1,
+                            Appended::Conflict => {
+                                done.conflicts += 1;
+                                let reason = format!("another activity has the id {} and stands", activity.event_id);
+                                dead_letter(tx, step.partition, step.next, &reason, &activity.to_json()).await?;
+                            }
+                        }
+                    }
+                    for (seq, reason, payload) in &read.bad {
+                        dead_letter(tx, step.partition, *seq, reason, payload).await?;
+                        done.dead += 1;
+                    }
+                    Ok(done)
+                })
+            })
+            .await?)
+    }
+
     /// Appends activities that others posted: each id once, also if it was posted before or comes twice in the list.
     /// One transaction for all. The answers stand in the order of the list.
     ///

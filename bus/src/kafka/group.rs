@@ -128,7 +128,10 @@ struct Context {
 
 impl ClientContext for Context {
     fn error(&self, error: ClientError, reason: &str) {
-        tracing::warn!(%error, reason, "Kafka");
+        // The end of a partition is told as if it were an error.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            tracing::warn!(%error, reason, "Kafka");
+        }
     }
 }
 
@@ -165,7 +168,7 @@ impl Context {
             if let Some(buffer) = self.buffers().remove(&partition) {
                 buffer.revoke();
             }
-            tracing::info!(%partition, "a partition goes to another process");
+            tracing::info!(%partition, "a partition is given back");
             let _ = self.events.send(GroupEvent::Revoked(partition));
         }
         if let Err(error) = consumer.incremental_unassign(list) {

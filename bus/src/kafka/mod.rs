@@ -8,7 +8,7 @@
 //! | `group` | [`Group`]: a member of a consumer group, on a thread of its own |
 //! | `partition` | [`PartitionLog`]: an assigned partition as a log that workers read |
 //! | `drive` | [`drive`]: a task for every partition that is assigned, as long as it is |
-//! | `probe` | [`Replay`] and looks at single records, by consumers without a group |
+//! | `probe` | [`Replay`], [`Lags`] and looks at single records, by consumers without a group |
 //! | `murmur` | [`partition_of`]: where a key goes |
 //!
 //! Positions are those of [`JournalRead`](domain::JournalRead): the position of a record is its offset plus one, so that
@@ -27,8 +27,8 @@ pub use drive::{Ended, drive};
 pub use group::{Group, GroupEvent};
 pub use murmur::partition_of;
 pub use partition::{BeginError, Begun, PartitionLog};
-pub use probe::Replay;
-pub use producer::{Message, Producer};
+pub use probe::{Lags, Replay};
+pub use producer::{Deliveries, Message, Producer};
 pub use settings::{ACTIVITY, ACTIVITY_IN, ALERTS, BY_SOURCE, Settings};
 pub use topics::prepare_topics;
 

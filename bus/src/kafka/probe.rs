@@ -1,12 +1,13 @@
 //! Looks at a partition by consumers without a group: its bounds, a record, a stretch of it. They block, each for as
 //! long as the brokers take, so they are called where that is allowed.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use domain::{JournalRecord, Partition, Timestamp};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError as ClientError;
-use rdkafka::message::{Headers, Message};
+use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use uuid::Uuid;
 
@@ -15,6 +16,8 @@ use super::{KafkaError, Settings};
 
 /// How long the brokers may take for one answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// The same where somebody waits who has little time.
+const QUICK: Duration = Duration::from_millis(1_500);
 /// Records that are read at once.
 const CHUNK: usize = 1_000;
 
@@ -39,7 +42,7 @@ fn bounds_by(consumer: &BaseConsumer, settings: &Settings, partition: Partition)
     Ok(Bounds { first, end })
 }
 
-/// The event at an offset, by its header `ce_id` or its member `event_id`; none where that record names none.
+/// The event at an offset, by its member `event_id`; none where that record has none.
 pub(super) fn event_at(settings: &Settings, partition: Partition, offset: i64) -> Result<Option<Uuid>, KafkaError> {
     let consumer = alone(settings)?;
     assign(&consumer, settings, partition, Offset::Offset(offset))?;
@@ -57,14 +60,8 @@ pub(super) fn event_at(settings: &Settings, partition: Partition, offset: i64) -
 }
 
 fn event_of(message: &impl Message) -> Option<Uuid> {
-    let header = message.headers().and_then(|headers| {
-        let id = headers.iter().find(|header| header.key == "ce_id")?;
-        Uuid::try_parse_ascii(id.value?).ok()
-    });
-    header.or_else(|| {
-        let value: serde_json::Value = serde_json::from_slice(message.payload()?).ok()?;
-        Uuid::parse_str(value.get("event_id")?.as_str()?).ok()
-    })
+    let value: serde_json::Value = serde_json::from_slice(message.payload()?).ok()?;
+    Uuid::parse_str(value.get("event_id")?.as_str()?).ok()
 }
 
 fn assign(
@@ -85,7 +82,7 @@ pub struct Replay {
     /// Records up to here, by position.
     up_to: i64,
     done: bool,
-    first_at: Option<Timestamp>,
+    from: i64,
 }
 
 impl Replay {
@@ -129,27 +126,26 @@ impl Replay {
         if !done {
             assign(&consumer, settings, partition, Offset::Offset(from))?;
         }
-        Ok(Self { consumer, partition, up_to, done, first_at: None })
+        Ok(Self { consumer, partition, up_to, done, from })
     }
 
-    /// When the first record of the stretch was appended; none before one was read.
+    /// The first offset of the stretch.
     #[must_use]
-    pub fn first_at(&self) -> Option<Timestamp> {
-        self.first_at
+    pub fn from(&self) -> i64 {
+        self.from
     }
 
     /// The next records, none at the end of the stretch. Blocks.
     ///
     /// # Errors
     /// The brokers do not answer.
-    pub fn next(&mut self) -> Result<Vec<JournalRecord>, KafkaError> {
+    pub fn read(&mut self) -> Result<Vec<JournalRecord>, KafkaError> {
         let mut records = Vec::new();
         let mut until = Instant::now() + TIMEOUT;
         while !self.done && records.len() < CHUNK {
             match self.consumer.poll(Duration::from_millis(100)) {
                 Some(Ok(message)) => {
                     let record = record(&message);
-                    self.first_at = self.first_at.or(Some(record.appended_at));
                     self.done = record.seq >= self.up_to;
                     if record.seq <= self.up_to {
                         records.push(record);
@@ -165,5 +161,41 @@ impl Replay {
             }
         }
         Ok(records)
+    }
+}
+
+/// Asks the brokers, from time to time, how long the partitions of topics are.
+pub struct Lags {
+    settings: Settings,
+    client: Arc<Mutex<Option<BaseConsumer>>>,
+}
+
+impl Lags {
+    /// Asks nothing yet.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, client: Arc::default() }
+    }
+
+    /// Of each partition of a topic its number, its first offset and the one that will be given next.
+    ///
+    /// # Errors
+    /// The brokers do not answer within a second or two.
+    pub async fn ends(&self, topic: &'static str) -> Result<Vec<(i32, i64, i64)>, KafkaError> {
+        let (settings, client) = (self.settings.clone(), Arc::clone(&self.client));
+        let asked = tokio::task::spawn_blocking(move || {
+            let mut client = client.lock().unwrap_or_else(PoisonError::into_inner);
+            if client.is_none() {
+                *client = Some(alone(&settings)?);
+            }
+            let Some(consumer) = client.as_ref() else { return Ok(Vec::new()) };
+            let name = settings.name(topic);
+            let one = |number| {
+                let (first, end) = consumer.fetch_watermarks(&name, number, QUICK)?;
+                Ok((number, first, end))
+            };
+            (0..settings.partitions).map(one).collect()
+        });
+        asked.await.map_err(|error| KafkaError::Refused(error.to_string()))?
     }
 }

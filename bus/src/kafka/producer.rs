@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
+use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
 use tokio::sync::Mutex;
 
 use super::{KafkaError, Settings};
@@ -48,33 +48,24 @@ impl Producer {
     /// Sends messages in order and waits until the brokers have them; what became of each. After a failure others behind
     /// it may have arrived: who needs their order sends them again.
     pub async fn send(&self, messages: &[Message]) -> Vec<Result<(), KafkaError>> {
-        let client = self.client.lock().await.clone();
-        let mut on_the_way = Vec::with_capacity(messages.len());
-        for message in messages {
-            on_the_way.push(self.hand_over(&client, message).await);
-        }
-        let mut answers = Vec::with_capacity(messages.len());
-        for waiting in on_the_way {
-            answers.push(match waiting {
-                Err(error) => Err(error.into()),
-                Ok(delivery) => match delivery.await {
-                    Ok(Ok(_)) => Ok(()),
-                    Ok(Err((error, _))) => Err(error.into()),
-                    Err(_) => Err(KafkaError::Client(ClientError::Canceled)),
-                },
-            });
-        }
-        if client.client().fatal_error().is_some() {
-            self.renew().await;
-        }
-        answers
+        self.queue(messages).await.answers().await
     }
 
-    async fn hand_over(
-        &self,
-        client: &FutureProducer,
-        message: &Message,
-    ) -> Result<rdkafka::producer::DeliveryFuture, ClientError> {
+    /// Queues messages in order; others may be queued behind them before these are answered. Waits while the queue is
+    /// full. A client that has failed for good is given up for another first.
+    pub async fn queue(&self, messages: &[Message]) -> Deliveries {
+        let mut client = self.client.lock().await;
+        if client.client().fatal_error().is_some() {
+            self.renew(&mut client);
+        }
+        let mut deliveries = Vec::with_capacity(messages.len());
+        for message in messages {
+            deliveries.push(self.hand_over(&client, message).await);
+        }
+        Deliveries(deliveries)
+    }
+
+    async fn hand_over(&self, client: &FutureProducer, message: &Message) -> Result<DeliveryFuture, ClientError> {
         let topic = self.settings.name(message.topic);
         let mut headers = OwnedHeaders::new_with_capacity(message.headers.len());
         for (key, value) in &message.headers {
@@ -91,13 +82,11 @@ impl Producer {
         }
     }
 
-    /// A client that has failed for good (its ids were lost by the brokers, say) is given up for another.
-    async fn renew(&self) {
-        let mut client = self.client.lock().await;
+    fn renew(&self, client: &mut FutureProducer) {
         match made(&self.settings) {
             Ok(new) => {
                 tracing::warn!("Kafka's producer has failed for good and is made anew");
-                give_up(std::mem::replace(&mut *client, new));
+                give_up(std::mem::replace(client, new));
             }
             Err(error) => tracing::error!(%error, "Kafka's producer cannot be made anew"),
         }
@@ -114,6 +103,28 @@ impl Producer {
         if flushed.await.is_err() {
             tracing::warn!("Kafka's producer did not end in order");
         }
+    }
+}
+
+/// Messages on their way.
+#[must_use = "what became of them is to be asked"]
+pub struct Deliveries(Vec<Result<DeliveryFuture, ClientError>>);
+
+impl Deliveries {
+    /// What became of each, in their order, once all are answered.
+    pub async fn answers(self) -> Vec<Result<(), KafkaError>> {
+        let mut answers = Vec::with_capacity(self.0.len());
+        for waiting in self.0 {
+            answers.push(match waiting {
+                Err(error) => Err(error.into()),
+                Ok(delivery) => match delivery.await {
+                    Ok(Ok(_)) => Ok(()),
+                    Ok(Err((error, _))) => Err(error.into()),
+                    Err(_) => Err(KafkaError::Client(ClientError::Canceled)),
+                },
+            });
+        }
+        answers
     }
 }
 

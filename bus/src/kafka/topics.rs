@@ -90,6 +90,10 @@ async fn make(
         ALERTS => new.set("cleanup.policy", "compact"),
         _ => new.set("retention.ms", &retention),
     };
+    if topic == ACTIVITY_IN {
+        // When something was received is not its sender's to say.
+        new = new.set("message.timestamp.type", "LogAppendTime");
+    }
     if replicas >= 3 {
         new = new.set("min.insync.replicas", "2");
     }
@@ -130,6 +134,12 @@ async fn configured(
             ));
         } else if topic != ALERTS && compact {
             warnings.push(format!("topic {name} is compacted: activities get lost there (cleanup.policy=delete)"));
+        }
+        if topic == ACTIVITY_IN && value("message.timestamp.type") != "LogAppendTime" {
+            return Err(KafkaError::Refused(format!(
+                "topic {name} takes its writers' word for the time at which something was written; set its \
+                 message.timestamp.type to LogAppendTime"
+            )));
         }
         let retention: i64 = value("retention.ms").parse().unwrap_or(-1);
         if topic != ALERTS && (0..RETENTION_MS).contains(&retention) {

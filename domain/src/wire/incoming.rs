@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::WireError;
-use crate::{Activity, LogType, MINUTE, Outcome, Timestamp};
+use crate::{Activity, LogType, MINUTE, Outcome, Role, Timestamp};
 
 /// How far ahead of its receipt a reported time may lie, in microseconds: clocks differ, but nobody reports the future.
 pub const MAX_AHEAD: i64 = 2 * MINUTE;
@@ -66,6 +66,30 @@ impl Incoming {
         let occurred_at = if clock_skew { received_at } else { said };
         let event_id = self.event_id.unwrap_or(default_event_id);
         Activity { clock_skew, ..self.complete(event_id, occurred_at, received_at, origin.to_owned()) }
+    }
+
+    /// [`Self::into_activity`] of what another system reports about somebody. `ours` is that user, where it is one of
+    /// ours. Another system numbers its users on its own: its number must not point at one of ours, and is kept as an
+    /// attribute.
+    #[must_use]
+    pub fn into_reported(
+        mut self,
+        received_at: Timestamp,
+        default_event_id: Uuid,
+        origin: &str,
+        ours: Option<(i64, Role)>,
+    ) -> Activity {
+        let user_id = ours.map(|(id, _)| id);
+        if let Some(said) = self.user_id.take().filter(|said| Some(*said) != user_id) {
+            self.attributes.insert("user_id".into(), said.into());
+        }
+        let mut activity = self.into_activity(received_at, default_event_id, origin);
+        activity.user_id = user_id;
+        if let Some((_, role)) = ours {
+            activity.role = Some(role.name().to_owned());
+            activity.known_user = true;
+        }
+        activity
     }
 
     /// The activity of a line of a file (`origin: backtest`): nothing is held against a clock. `received_at` is the

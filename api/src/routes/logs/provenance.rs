@@ -119,8 +119,7 @@ impl Reporter {
             }
             Self::System { key_id, name } => (key_id.clone(), format!("ingest:{name}")),
         };
-        let said = incoming.user_id.take();
-        let ours = match (&incoming.user, said) {
+        let ours = match (&incoming.user, incoming.user_id) {
             (Some(name), _) => known.get(&username_key(name)).copied(),
             (None, Some(id)) => receipt.app.store.user(id).await?.map(|user| {
                 incoming.user = Some(user.username.clone());
@@ -128,18 +127,7 @@ impl Reporter {
             }),
             (None, None) => None,
         };
-        let user_id = ours.map(|(id, _)| id);
-        // Another system numbers its users on its own: its number must not point at one of ours.
-        if let Some(said) = said.filter(|said| Some(*said) != user_id) {
-            incoming.attributes.insert("user_id".into(), said.into());
-        }
-        let mut activity = incoming.into_activity(receipt.received_at, receipt.made_id(&[&scope], line), &origin);
-        activity.user_id = user_id;
-        if let Some((_, role)) = ours {
-            activity.role = Some(role.name().to_owned());
-            activity.known_user = true;
-        }
-        Ok(activity)
+        Ok(incoming.into_reported(receipt.received_at, receipt.made_id(&[&scope], line), &origin, ours))
     }
 }
 
