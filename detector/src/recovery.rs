@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bus::Reader;
 use domain::{Activity, Timestamp};
-use store::{DETECTOR, INGEST, Position, Store, StoredActivity, StoredRange};
+use store::{DETECTOR, INGEST, NewGap, Position, Store, StoredActivity, StoredRange};
 use uuid::Uuid;
 
 use crate::engine::Engine;
@@ -18,7 +18,7 @@ use crate::snapshots;
 use crate::worker::{Parts, WorkerError};
 
 /// Activities of one page.
-const PAGE: i64 = 5_000;
+pub(crate) const PAGE: i64 = 5_000;
 /// Records of the journal that are read at once.
 const BATCH: usize = 1_000;
 
@@ -31,6 +31,8 @@ pub(crate) struct Recovered {
     pub(crate) position: i64,
     /// Up to here it has decided.
     pub(crate) watermark: Timestamp,
+    /// What the log has lost before it was read.
+    pub(crate) gaps: Vec<NewGap>,
     /// How many activities that took.
     pub(crate) events: usize,
 }
@@ -81,7 +83,7 @@ pub(crate) async fn recover(parts: &Parts) -> Result<Recovered, WorkerError> {
     drop(engine.drain());
     drop(engine.gaps());
     engine.adopt(&store.adoptable_alerts(parts.partition, reach).await?);
-    Ok(Recovered { engine, stored: offset, position: offset, watermark, events })
+    Ok(Recovered { engine, stored: offset, position: offset, watermark, gaps: Vec::new(), events })
 }
 
 /// What the detector has seen since what is known, and ingest had not stored when it was asked.

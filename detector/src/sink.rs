@@ -76,6 +76,13 @@ impl Sink {
         }
     }
 
+    /// With what is to be said of what was missed.
+    pub(crate) fn with(mut self, gaps: Vec<NewGap>) -> Self {
+        self.news |= !gaps.is_empty();
+        self.gaps.extend(gaps);
+        self
+    }
+
     /// An activity was read. What is read from the journal is found there; beyond one machine, ingest may not have
     /// stored it when an alert of it is.
     pub(crate) fn saw(&mut self, activity: &Activity) {

@@ -24,7 +24,7 @@ const BATCH: usize = 1_000;
 /// While nothing comes, the watermark follows the clock this often.
 const IDLE: Duration = Duration::from_secs(1);
 /// How much later than the lateness allows a record may be committed and still find the watermark behind it.
-const GRACE: i64 = MINUTE;
+pub(crate) const GRACE: i64 = MINUTE;
 
 /// Why the detector cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,9 @@ pub enum WorkerError {
     /// Another detector works on the same log.
     #[error("another detector has moved the offset; only one may work on a database")]
     NotOurs,
+    /// Kafka failed at the start.
+    #[error(transparent)]
+    Kafka(#[from] bus::kafka::KafkaError),
     /// The engine panicked.
     #[error("the engine stopped: {0}")]
     Engine(String),
@@ -78,6 +81,7 @@ pub struct Status {
     watermark: AtomicI64,
     late: AtomicU64,
     behind: AtomicU64,
+    position: AtomicI64,
 }
 
 impl Status {
@@ -91,6 +95,12 @@ impl Status {
     #[must_use]
     pub fn late(&self) -> u64 {
         self.late.load(Ordering::Relaxed)
+    }
+
+    /// The position up to which the log has been read.
+    #[must_use]
+    pub fn position(&self) -> i64 {
+        self.position.load(Ordering::Relaxed)
     }
 
     /// Activities since the start that came on time and yet behind the watermark.
@@ -126,10 +136,10 @@ pub(crate) async fn work<L: JournalRead>(
     recovered: Recovered,
     stop: CancellationToken,
 ) -> Result<(), WorkerError> {
-    let Recovered { engine, stored, position, watermark, .. } = recovered;
+    let Recovered { engine, stored, position, watermark, gaps, .. } = recovered;
     let mut worker = Worker {
         reader: Reader::new(log, position),
-        sink: Sink::new(parts.store.clone(), parts.partition, parts.rules.clone(), stored),
+        sink: Sink::new(parts.store.clone(), parts.partition, parts.rules.clone(), stored).with(gaps),
         snapshots: Snapshots::new(parts.store.clone(), parts.partition, &engine),
         watermark,
         engine,
@@ -193,6 +203,7 @@ impl<L: JournalRead> Worker<L> {
         self.watermark = self.watermark.max(newest.plus(-self.parts.lateness - GRACE));
         self.engine.advance(self.watermark);
         self.reader.done(batch.to);
+        self.parts.status.position.store(batch.to, Ordering::Relaxed);
         self.sink.take(&mut self.engine);
         let whole = !self.sink.is_due(batch.to) || self.write(stop).await?;
         let status = &self.parts.status;

@@ -1,6 +1,7 @@
 //! The worker: reads, stores, and moves on.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bus::{Backoff, Reader, Record};
@@ -32,7 +33,21 @@ pub enum IngestError {
 pub async fn run(store: Store, stop: CancellationToken) -> Result<(), IngestError> {
     let stored = store.offset(INGEST).await.map_err(IngestError::Offset)?;
     let from = Stand { partition: Partition::JOURNAL, stored, position: stored };
-    run_partition(store.clone(), store, from, BATCH, stop).await
+    run_partition(store.clone(), store, from, BATCH, |_| (), stop).await
+}
+
+/// How far the work on a partition is.
+#[derive(Debug, Default)]
+pub(crate) struct Progress(AtomicI64);
+
+impl Progress {
+    pub(crate) fn set(&self, stored: i64) {
+        self.0.store(stored, Ordering::Relaxed);
+    }
+
+    pub(crate) fn stored(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// Where the work on a partition begins.
@@ -47,7 +62,7 @@ pub struct Stand {
 }
 
 /// Works on one partition of a log, up to `batch` records at once, until it is asked to stop; what it has begun it
-/// finishes.
+/// finishes. `stored` is told after each commit how far it is.
 ///
 /// # Errors
 /// None that is not tried again.
@@ -56,8 +71,10 @@ pub async fn run_partition<L: JournalRead>(
     log: L,
     from: Stand,
     batch: usize,
+    stored: impl Fn(i64) + Send,
     stop: CancellationToken,
 ) -> Result<(), IngestError> {
+    stored(from.stored);
     let mut worker = Worker {
         store,
         partition: from.partition,
@@ -70,6 +87,7 @@ pub async fn run_partition<L: JournalRead>(
         let pause = match worker.step().await {
             Ok(()) => {
                 backoff.succeeded();
+                stored(worker.stored);
                 continue;
             }
             Err(fault) => {
