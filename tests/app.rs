@@ -6,10 +6,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use domain::{Activity, JournalRead, ManualClock, Role, SharedClock, SystemClock, Timestamp, Topic};
-use security_analytics::Server;
 use security_analytics::cli::Settings;
 use security_analytics::config::layers::{Layers, Surroundings};
 use security_analytics::config::{Config, Secret};
+use security_analytics::{ProcessRole, Server};
 use serde_json::{Value, json};
 use store::{NewUser, Store, StoredRange};
 use tempfile::TempDir;
@@ -49,7 +49,8 @@ impl Builder {
             Some(clock) => clock.clone(),
             None => Arc::new(SystemClock),
         };
-        let server = Server::prepare(self.config, clock).await.unwrap_or_else(|failure| panic!("{failure}"));
+        let server =
+            Server::prepare(self.config, clock, ProcessRole::All).await.unwrap_or_else(|failure| panic!("{failure}"));
         let store = server.store().clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");

@@ -39,6 +39,6 @@ mod user_view;
 
 pub use config::Config;
 pub use hooks::{DryRun, HookFuture, Hooks, Readiness, Reprocess, Reprocessed};
-pub use routes::router;
+pub use routes::{health_alone, router};
 pub use serve::serve;
 pub use state::{AppState, SetupError};

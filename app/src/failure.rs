@@ -57,6 +57,12 @@ impl Failure {
         }
     }
 
+    /// Whether something that the program depends on was not there.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self.kind, Kind::Unavailable)
+    }
+
     /// The same as an [`ExitCode`].
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {

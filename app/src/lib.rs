@@ -7,6 +7,7 @@
 //! | [`config`] | settings, where each comes from, and the secrets that are made at first start |
 //! | [`commands`] | one file for each command; `serve` puts the roles together |
 //! | [`server`](Server), `roles` | a server from its data directory to its end; what runs in it |
+//! | `distributed` | the roles over Kafka and a shared database |
 //! | `upkeep` | trimming the journal, forgetting old activities |
 //! | `data` | the data directory: its lock, what is kept in it, opening the database |
 //! | `lifecycle` | signals, tasks, the two stages of the end |
@@ -25,6 +26,7 @@ pub mod cli;
 pub mod commands;
 pub mod config;
 mod data;
+mod distributed;
 pub mod failure;
 mod hooks;
 mod lifecycle;
@@ -39,6 +41,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+pub use roles::ProcessRole;
 pub use server::{FIRST_ADMIN, Server, run};
 
 /// The whole program: reads the command line `args` (the program's name first), does what it says, and returns the

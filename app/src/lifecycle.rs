@@ -73,18 +73,19 @@ impl Tasks {
         if let Err(failure) = &outcome {
             tracing::error!("{failure}; the process ends");
         }
+        let begun = Instant::now();
         self.stop_front.cancel();
-        finish(&mut self.front, FRONT, &mut outcome).await;
+        finish(&mut self.front, begun + FRONT, &mut outcome).await;
         self.stop_back.cancel();
-        finish(&mut self.back, BACK, &mut outcome).await;
+        // What the front has left of its time is the back's.
+        finish(&mut self.back, begun + FRONT + BACK, &mut outcome).await;
         outcome
     }
 }
 
-/// Waits for the tasks of one stage, but no longer than `grace`. The first failure of all is kept: what follows may be
+/// Waits for the tasks of one stage, but no longer than until `deadline`. The first failure of all is kept: what follows may be
 /// its consequence.
-async fn finish(set: &mut JoinSet<Named>, grace: Duration, outcome: &mut Outcome) {
-    let deadline = Instant::now() + grace;
+async fn finish(set: &mut JoinSet<Named>, deadline: Instant, outcome: &mut Outcome) {
     loop {
         match timeout_at(deadline, set.join_next()).await {
             Ok(None) => return,

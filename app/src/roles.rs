@@ -1,9 +1,11 @@
-//! The roles of one process: the API in front, ingest and the detector behind it, with the journal between them.
+//! The roles of a process: the API in front, ingest and the detector behind it, with the journal between them, or, over
+//! Kafka, each where it is wanted.
 
 use std::sync::Arc;
 
 use api::{AppState, Hooks};
 use chrono_tz::Tz;
+use detector::distributed::Fleet;
 use detector::rules::RuleSet;
 use detector::worker::{self, WorkerError};
 use domain::{Partition, SharedClock, Timestamp};
@@ -11,6 +13,7 @@ use store::Store;
 use tokio::net::TcpListener;
 
 use crate::config::{Config, Secret};
+use crate::distributed;
 use crate::failure::{Failure, Outcome};
 use crate::hooks;
 use crate::lifecycle::{Stage, Tasks};
@@ -24,13 +27,43 @@ pub(crate) struct Parts {
     pub(crate) rules: Arc<RuleSet>,
     pub(crate) token_secret: Secret,
     pub(crate) zone: Tz,
+    /// How far the relay and the detector's workers of this process are, over Kafka.
+    pub(crate) relay: Arc<relay::Status>,
+    pub(crate) fleet: Arc<Fleet>,
 }
 
-/// Starts all roles.
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProcessRole {
+    /// Everything.
+    All,
+    /// Requests.
+    Api,
+    /// The log → the database, and the journal → the log.
+    Ingest,
+    /// Rules.
+    Detector,
+}
+
+impl ProcessRole {
+    pub(crate) fn serves(self) -> bool {
+        matches!(self, Self::All | Self::Api)
+    }
+
+    pub(crate) fn ingests(self) -> bool {
+        matches!(self, Self::All | Self::Ingest)
+    }
+
+    pub(crate) fn detects(self) -> bool {
+        matches!(self, Self::All | Self::Detector)
+    }
+}
+
+/// Starts what belongs to a role.
 ///
 /// # Errors
-/// One of them cannot start.
-pub(crate) async fn start(parts: Parts, listener: TcpListener, tasks: &mut Tasks) -> Outcome {
+/// A part of it cannot start.
+pub(crate) async fn start(parts: Parts, role: ProcessRole, listener: TcpListener, tasks: &mut Tasks) -> Outcome {
     let settings = hooks::engine_settings(&parts.config, parts.zone, &parts.store).await?;
     let detector = worker::Parts {
         store: parts.store.clone(),
@@ -41,30 +74,47 @@ pub(crate) async fn start(parts: Parts, listener: TcpListener, tasks: &mut Tasks
         status: Arc::default(),
         partition: Partition::JOURNAL,
     };
-    let state = api_state(&parts, &detector)?;
-    let store = parts.store.clone();
-    tasks.spawn("ingest", Stage::Back, |stop| async move {
-        ingest::run(store, stop).await.map_err(|error| Failure::unavailable(error.to_string()))
-    });
-    tasks.spawn("the detector", Stage::Back, |stop| async move {
-        worker::run(detector, stop).await.map_err(detector_failed)
-    });
+    let readiness = match distributed::kafka(&parts.config) {
+        Some(kafka) => {
+            distributed::start(&parts, &kafka, role, tasks).await?;
+            distributed::readiness(parts.store.clone(), kafka, parts.relay.clone(), parts.fleet.clone())
+        }
+        None => {
+            embedded(&parts, &detector, tasks);
+            hooks::readiness(detector.status.clone())
+        }
+    };
+    let state = api_state(&parts, &detector, readiness)?;
+    let router = if role.serves() { dashboard::over(api::router(state)) } else { api::health_alone(state) };
     tasks.spawn("the API", Stage::Front, |stop| async move {
-        api::serve(listener, dashboard::over(api::router(state)), stop)
+        api::serve(listener, router, stop)
             .await
             .map_err(|error| Failure::unavailable(format!("connections cannot be accepted: {error}")))
     });
     Ok(())
 }
 
-fn detector_failed(error: WorkerError) -> Failure {
+/// Both workers on the journal itself.
+fn embedded(parts: &Parts, detector: &worker::Parts, tasks: &mut Tasks) {
+    let (store, detector) = (parts.store.clone(), detector.clone());
+    tasks.spawn("ingest", Stage::Back, |stop| async move {
+        ingest::run(store, stop).await.map_err(|error| Failure::unavailable(error.to_string()))
+    });
+    tasks.spawn("the detector", Stage::Back, |stop| async move {
+        worker::run(detector, stop).await.map_err(detector_failed)
+    });
+}
+
+pub(crate) fn detector_failed(error: WorkerError) -> Failure {
     match &error {
-        WorkerError::Store(_) | WorkerError::Journal(_) => Failure::unavailable(error.to_string()),
+        WorkerError::Store(_) | WorkerError::Journal(_) | WorkerError::Kafka(_) => {
+            Failure::unavailable(error.to_string())
+        }
         WorkerError::NotOurs | WorkerError::Engine(_) => Failure::internal(error.to_string()),
     }
 }
 
-fn api_state(parts: &Parts, detector: &worker::Parts) -> Outcome<AppState> {
+fn api_state(parts: &Parts, detector: &worker::Parts, readiness: api::Readiness) -> Outcome<AppState> {
     let config = &parts.config;
     let settings = api::Config {
         jwt_secrets: vec![parts.token_secret.reveal().as_bytes().to_vec()],
@@ -86,7 +136,7 @@ fn api_state(parts: &Parts, detector: &worker::Parts) -> Outcome<AppState> {
             Box::pin(async move { hooks::dry_run(&parts.config, &parts.store, parts.zone, text, (from, to)).await })
         })),
         reprocess: Some(hooks::reprocess(detector.clone())),
-        readiness: Some(hooks::readiness(detector.status.clone())),
+        readiness: Some(readiness),
     };
     AppState::new(settings, parts.store.clone(), parts.clock.clone(), hooks)
         .map_err(|error| Failure::usage(error.to_string()))

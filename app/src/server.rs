@@ -1,4 +1,4 @@
-//! [`Server`]: all roles in one process, on SQLite. What the command starts is what tests start.
+//! [`Server`]: a process that serves, with all roles or one. What the command starts is what tests start.
 
 use std::fs;
 use std::io;
@@ -17,7 +17,8 @@ use crate::config::{Config, Database, Secret, secret};
 use crate::data::{self, DataLock};
 use crate::failure::{Failure, Outcome};
 use crate::lifecycle::{Stage, Tasks};
-use crate::{hooks, roles, upkeep};
+use crate::roles::ProcessRole;
+use crate::{distributed, hooks, roles, upkeep};
 
 /// The name of the first user.
 pub const FIRST_ADMIN: &str = "admin";
@@ -28,6 +29,7 @@ const CLOSING: Duration = Duration::from_secs(2);
 /// A server whose data directory, database and secrets are ready.
 pub struct Server {
     config: Arc<Config>,
+    role: ProcessRole,
     clock: SharedClock,
     store: Store,
     rules: Arc<RuleSet>,
@@ -35,7 +37,7 @@ pub struct Server {
     zone: Tz,
     made_password: Option<Secret>,
     // Last, so that the directory is free only when the database is closed.
-    _lock: DataLock,
+    _lock: Option<DataLock>,
 }
 
 impl Server {
@@ -43,23 +45,34 @@ impl Server {
     ///
     /// # Errors
     /// The configuration does not go together, or something that it names cannot be had.
-    pub async fn prepare(config: Config, clock: SharedClock) -> Outcome<Self> {
+    pub async fn prepare(config: Config, clock: SharedClock, role: ProcessRole) -> Outcome<Self> {
         config.check()?;
-        if config.database != Database::Sqlite {
+        let embedded = config.database == Database::Sqlite;
+        if embedded && role != ProcessRole::All {
             return Err(Failure::usage(
-                "this build serves from SQLite, all roles in one process; MySQL with roles of their own comes with \
-                 support for Kafka, which it does not have yet. Remove DATABASE_URL and KAFKA_BROKERS.",
+                "a role of its own needs a log and a database that several processes share: set \
+                 DATABASE_URL=mysql://... and KAFKA_BROKERS=..., or run `security-analytics` without a command",
             ));
         }
         // Before anything is made: a mistake in a rule should leave no trace.
         let rules = Arc::new(hooks::rules_of(&config)?);
-        data::make_directory(&config)?;
-        let lock = data::lock(&config).await?;
+        let lock = match embedded {
+            true => {
+                data::make_directory(&config)?;
+                Some(data::lock(&config).await?)
+            }
+            false => None,
+        };
         let token_secret = data::token_secret(&config)?;
-        let store = data::open(&config, clock.clone()).await?;
+        let store = match embedded {
+            true => data::open(&config, clock.clone()).await?,
+            false => distributed::patiently("the database", || data::open(&config, clock.clone())).await?,
+        };
+        store.limit_journal(config.journal_limit);
         let zone = data::keep_zone(&config, &store).await?;
-        let made_password = first_admin(&config, &store, &clock).await?;
-        Ok(Self { config: Arc::new(config), clock, store, rules, token_secret, zone, made_password, _lock: lock })
+        let made_password = if role.serves() { first_admin(&config, &store, &clock).await? } else { None };
+        let config = Arc::new(config);
+        Ok(Self { config, role, clock, store, rules, token_secret, zone, made_password, _lock: lock })
     }
 
     /// The password of the first user, where one was made just now. It also stands in
@@ -94,8 +107,10 @@ impl Server {
             rules: self.rules.clone(),
             token_secret: self.token_secret.clone(),
             zone: self.zone,
+            relay: Arc::default(),
+            fleet: Arc::default(),
         };
-        let started = roles::start(parts, listener, &mut tasks).await;
+        let started = roles::start(parts, self.role, listener, &mut tasks).await;
         if started.is_ok() {
             let (store, config, clock) = (self.store.clone(), self.config.clone(), self.clock.clone());
             tasks.spawn("upkeep", Stage::Back, move |stop| upkeep::run(store, config, clock, stop));
@@ -121,6 +136,13 @@ async fn first_admin(config: &Config, store: &Store, clock: &SharedClock) -> Out
     }
     let (password, made) = match &config.admin_password {
         Some(password) => (password.clone(), false),
+        None if config.database != Database::Sqlite => {
+            tracing::warn!(
+                "there is no user yet, and on a shared database none is made: set ADMIN_PASSWORD, or run \
+                 `security-analytics admin create-user`"
+            );
+            return Ok(None);
+        }
         None => (Secret::new(secret::make(admin::MADE_PASSWORD)), true),
     };
     if made {
@@ -140,8 +162,11 @@ async fn first_admin(config: &Config, store: &Store, clock: &SharedClock) -> Out
     // Not what a rule about new Admins is for.
     activity.log_type = Some(LogType::System);
     activity.attributes.insert("by".to_owned(), "first start".into());
-    store.create_user(user, move |row| admin::created(activity, row)).await.map_err(failed)?;
-    Ok(made.then_some(password))
+    match store.create_user(user, move |row| admin::created(activity, row)).await {
+        // Another process that starts at the same time was quicker.
+        Err(store::Error::Duplicate) if config.database != Database::Sqlite => Ok(None),
+        other => other.map_err(failed).map(|_| made.then_some(password)),
+    }
 }
 
 /// Removes the file with the first password, once somebody has seen it.
@@ -160,5 +185,5 @@ pub(crate) fn forget_made_password(config: &Config) -> io::Result<()> {
 /// # Errors
 /// As [`Server::prepare`] and [`Server::run`].
 pub async fn run(config: Config, clock: SharedClock, listener: TcpListener, shutdown: CancellationToken) -> Outcome {
-    Server::prepare(config, clock).await?.run(listener, shutdown).await
+    Server::prepare(config, clock, ProcessRole::All).await?.run(listener, shutdown).await
 }

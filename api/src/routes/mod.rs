@@ -60,6 +60,17 @@ pub fn router(app: AppState) -> Router {
         .with_state(app)
 }
 
+/// Health alone: what a process without requests answers on its address.
+pub fn health_alone(app: AppState) -> Router {
+    Router::new()
+        .merge(health::routes())
+        .fallback(shell::unknown_route)
+        .method_not_allowed_fallback(shell::wrong_method)
+        .layer(from_fn_with_state(app.clock.clone(), shell::wrap))
+        .layer(SetResponseHeaderLayer::if_not_present(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF))
+        .with_state(app)
+}
+
 /// A route in both spellings: with and without a slash at its end.
 fn both(router: Router<AppState>, path: &str, methods: MethodRouter<AppState>) -> Router<AppState> {
     router.route(path, methods.clone()).route(&format!("{path}/"), methods)

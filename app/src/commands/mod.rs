@@ -9,7 +9,6 @@ mod context;
 pub(crate) mod key;
 pub(crate) mod migrate;
 pub(crate) mod reprocess;
-pub(crate) mod role;
 pub(crate) mod rules;
 pub(crate) mod serve;
 
@@ -25,6 +24,7 @@ use crate::config::layers::{Layers, Surroundings};
 use crate::failure::{Failure, Outcome};
 use crate::logging;
 use crate::output;
+use crate::roles::ProcessRole;
 pub(crate) use context::Context;
 
 /// Reads the configuration, starts the log and the async runtime, and runs the command.
@@ -49,8 +49,10 @@ pub(crate) fn dispatch(cli: Cli) -> Outcome {
         .map_err(|error| Failure::unavailable(format!("no threads can be started: {error}")))?;
     let outcome = runtime.block_on(async {
         match command {
-            Command::Serve => serve::run(context).await,
-            Command::Api | Command::Ingest | Command::Detector => role::run(&context),
+            Command::Serve => serve::run(context, ProcessRole::All).await,
+            Command::Api => serve::run(context, ProcessRole::Api).await,
+            Command::Ingest => serve::run(context, ProcessRole::Ingest).await,
+            Command::Detector => serve::run(context, ProcessRole::Detector).await,
             Command::Migrate => migrate::run(&context).await,
             Command::Backtest(args) => backtest::run(args, &context).await,
             Command::Reprocess(args) => reprocess::run(args, &context).await,

@@ -1,4 +1,4 @@
-//! `serve`: every role in this process.
+//! `serve`, `api`, `ingest`, `detector`: every role in this process, or one.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,21 +7,22 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::Context;
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, Database, LogFormat};
 use crate::data;
 use crate::failure::{Failure, Outcome};
 use crate::lifecycle;
 use crate::output;
+use crate::roles::ProcessRole;
 use crate::server::{FIRST_ADMIN, Server, forget_made_password};
 
-pub(crate) async fn run(context: Context) -> Outcome {
+pub(crate) async fn run(context: Context, role: ProcessRole) -> Outcome {
     let shutdown = CancellationToken::new();
     lifecycle::listen_to_signals(shutdown.clone())?;
     // Before anything is made: a second server on the same port should leave no trace.
     let listener = bind(context.config.listen).await?;
     let address = listener.local_addr().map_err(|error| Failure::unavailable(format!("no address: {error}")))?;
-    let server = Server::prepare(context.config, context.clock).await?;
-    welcome(&server, address)?;
+    let server = Server::prepare(context.config, context.clock, role).await?;
+    welcome(&server, address, role)?;
     server.run(listener, shutdown).await?;
     tracing::info!("everything acknowledged is stored; good-bye");
     Ok(())
@@ -39,8 +40,18 @@ async fn bind(address: SocketAddr) -> Outcome<TcpListener> {
 }
 
 /// Says that the server is there: a screen for a person, a line of the log for everybody else.
-fn welcome(server: &Server, address: SocketAddr) -> Outcome {
+fn welcome(server: &Server, address: SocketAddr, role: ProcessRole) -> Outcome {
     let config = server.config();
+    if config.database != Database::Sqlite {
+        let does = match role {
+            ProcessRole::All => "all roles: the dashboard at /, the REST API at /api",
+            ProcessRole::Api => "the dashboard at /, the REST API at /api",
+            ProcessRole::Ingest => "ingest and relay; only /api/health here",
+            ProcessRole::Detector => "the detector; only /api/health here",
+        };
+        tracing::info!(%address, "serving on http://{address}: {does}");
+        return Ok(());
+    }
     let folder = config.data_dir.canonicalize().unwrap_or_else(|_| config.data_dir.clone());
     tracing::info!(%address, data = %folder.display(), "serving on http://{address}: the dashboard at /, the REST API at /api");
     let terminal = output::is_terminal();

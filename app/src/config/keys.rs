@@ -47,6 +47,13 @@ pub const KEYS: &[Key] = &[
     key("database_url", "DATABASE_URL", None).flag("--database-url").unset("SQLite in the data directory").secret(),
     key("auto_migrate", "AUTO_MIGRATE", Some("true")),
     key("kafka_brokers", "KAFKA_BROKERS", None).flag("--kafka-brokers"),
+    key("kafka_partitions", "KAFKA_PARTITIONS", Some("12")),
+    key("kafka_topic_prefix", "KAFKA_TOPIC_PREFIX", None),
+    key("kafka_session_timeout", "KAFKA_SESSION_TIMEOUT", Some("10s")),
+    key("kafka_instance", "KAFKA_INSTANCE", None).unset("none: a process that restarts is a new one to Kafka"),
+    // A secret because passwords may stand in it.
+    key("kafka_settings", "KAFKA_SETTINGS", None).unset("none: plain text, no log-in").secret(),
+    key("journal_limit", "JOURNAL_LIMIT", Some("5000000")),
     key("rules", "RULES", None).flag("--rules").unset("the set in the binary"),
     key("jwt_secret_key", "JWT_SECRET_KEY", None).unset("made at first start, kept in the data directory").secret(),
     key("admin_password", "ADMIN_PASSWORD", None).unset("made at first start").secret(),

@@ -48,6 +48,18 @@ pub struct Config {
     pub auto_migrate: bool,
     /// Kafka brokers, separated by commas.
     pub kafka_brokers: Option<String>,
+    /// Partitions of topics that are made; the same for every process.
+    pub kafka_partitions: i32,
+    /// Stands before the names of topics and groups.
+    pub kafka_topic_prefix: String,
+    /// After so long without a word from a process others take over its work, in microseconds.
+    pub kafka_session_timeout: i64,
+    /// A name of this process that stays over restarts.
+    pub kafka_instance: Option<String>,
+    /// Settings of librdkafka: TLS, SASL.
+    pub kafka_settings: Vec<(String, Secret)>,
+    /// From so many activities on that wait in the journal, no more are taken.
+    pub journal_limit: i64,
     /// Rules beside the set in the binary.
     pub rules: Vec<PathBuf>,
     /// Signs access tokens; `None` where it is made at first start.
@@ -93,6 +105,14 @@ impl Config {
             database: optional(layers, "database_url", read::database)?.unwrap_or(Database::Sqlite),
             auto_migrate: required(layers, "auto_migrate", read::switch)?,
             kafka_brokers: optional(layers, "kafka_brokers", read::brokers)?,
+            kafka_partitions: required(layers, "kafka_partitions", |text| read::number_within(text, 1, 1_000))?,
+            kafka_topic_prefix: optional(layers, "kafka_topic_prefix", read::prefix)?.unwrap_or_default(),
+            kafka_session_timeout: required(layers, "kafka_session_timeout", |text| {
+                read::duration_within(text, "6s", "5m")
+            })?,
+            kafka_instance: optional(layers, "kafka_instance", read::prefix)?,
+            kafka_settings: optional(layers, "kafka_settings", read::kafka_settings)?.unwrap_or_default(),
+            journal_limit: required(layers, "journal_limit", |text| read::number_within(text, 1_000, 1_000_000_000))?,
             rules: optional(layers, "rules", read::paths)?.unwrap_or_default(),
             jwt_secret_key: optional(layers, "jwt_secret_key", secret::token_secret)?,
             admin_password: optional(layers, "admin_password", secret::password)?,

@@ -81,6 +81,49 @@ pub(super) fn brokers(text: &str) -> Read<String> {
     Ok(brokers.join(","))
 }
 
+pub(super) fn number_within<T: std::str::FromStr + PartialOrd + std::fmt::Display>(
+    text: &str,
+    least: T,
+    most: T,
+) -> Read<T> {
+    let number = text.parse().ok().filter(|number| least <= *number && *number <= most);
+    number.ok_or_else(|| format!("must be a whole number from {least} to {most}"))
+}
+
+/// A part of the name of a topic or of a group's member.
+pub(super) fn prefix(text: &str) -> Read<String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if text.len() <= 100 && text.chars().all(allowed) {
+        return Ok(text.to_owned());
+    }
+    Err("may have up to 100 letters, digits, dots, hyphens and underscores".to_owned())
+}
+
+/// What the roles depend on is not to be set from outside.
+const OURS: [&str; 10] = [
+    "bootstrap.servers",
+    "group.id",
+    "group.protocol",
+    "group.instance.id",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.partition.eof",
+    "enable.idempotence",
+    "auto.offset.reset",
+    "partitioner",
+];
+
+pub(super) fn kafka_settings(text: &str) -> Read<Vec<(String, Secret)>> {
+    let one = |part: &str| match part.split_once('=') {
+        Some((name, _)) if OURS.contains(&name.trim()) => Err(format!("{} is ours to set", name.trim())),
+        Some((name, value)) => Ok((name.trim().to_owned(), Secret::new(value.trim().to_owned()))),
+        None => {
+            Err("must be settings of librdkafka like security.protocol=SASL_SSL, separated by semicolons".to_owned())
+        }
+    };
+    text.split(';').map(str::trim).filter(|part| !part.is_empty()).map(one).collect()
+}
+
 pub(super) fn origins(text: &str) -> Read<Vec<String>> {
     list(text)
         .map(|origin| {

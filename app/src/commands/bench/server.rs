@@ -16,6 +16,7 @@ use crate::cli::Settings;
 use crate::config::layers::{Layers, Surroundings};
 use crate::config::{Config, Secret};
 use crate::failure::{Failure, Outcome};
+use crate::roles::ProcessRole;
 use crate::server::{FIRST_ADMIN, Server};
 
 pub(super) const PASSWORD: &str = "measured once a day";
@@ -40,7 +41,7 @@ impl Measurable {
             rate_limit: false,
             ..Config::read(&layers)?
         };
-        let server = Server::prepare(config, Arc::new(SystemClock)).await?;
+        let server = Server::prepare(config, Arc::new(SystemClock), ProcessRole::All).await?;
         let (listener, address) = loopback().await?;
         let shutdown = CancellationToken::new();
         let running = tokio::spawn(server.run(listener, shutdown.clone()));

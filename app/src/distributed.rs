@@ -1,0 +1,191 @@
+//! Beyond one machine: the roles over Kafka and a database server that they share.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bus::kafka::{self, ACTIVITY, BY_SOURCE, Lags};
+use detector::distributed::{Distributed, Fleet};
+use serde_json::{Map, Value, json};
+use store::{DETECTOR, INGEST, Store};
+
+use crate::config::Config;
+use crate::data::database_failed;
+use crate::failure::{Failure, Outcome};
+use crate::hooks;
+use crate::lifecycle::{Stage, Tasks};
+use crate::roles::{Parts, ProcessRole, detector_failed};
+
+/// How long a role waits at its start for what it depends on.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often it looks meanwhile.
+const AGAIN: Duration = Duration::from_secs(2);
+/// The setting in the database that keeps the number of partitions.
+const PARTITIONS: &str = "kafka_partitions";
+
+/// How Kafka is used by this configuration; none where everything is in one process.
+pub(crate) fn kafka(config: &Config) -> Option<kafka::Settings> {
+    Some(kafka::Settings {
+        brokers: config.kafka_brokers.clone()?,
+        prefix: config.kafka_topic_prefix.clone(),
+        partitions: config.kafka_partitions,
+        session_timeout: Duration::from_micros(config.kafka_session_timeout.unsigned_abs()),
+        extra: config.kafka_settings.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned())).collect(),
+    })
+}
+
+/// Tries until it works, for a minute.
+///
+/// # Errors
+/// The last failure; at once where trying again does not help.
+pub(crate) async fn patiently<T, F: Future<Output = Outcome<T>>>(
+    what: &str,
+    mut attempt: impl FnMut() -> F,
+) -> Outcome<T> {
+    let begun = Instant::now();
+    loop {
+        match attempt().await {
+            Err(failure) if failure.is_unavailable() && begun.elapsed() < PATIENCE => {
+                tracing::warn!(%failure, "waiting for {what}");
+                tokio::time::sleep(AGAIN).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Starts what of a role works on Kafka. The API alone does without: it goes on while Kafka is away.
+///
+/// # Errors
+/// Kafka cannot be reached, or its topics cannot be used.
+pub(crate) async fn start(parts: &Parts, kafka: &kafka::Settings, role: ProcessRole, tasks: &mut Tasks) -> Outcome<()> {
+    if !(role.ingests() || role.detects()) {
+        return Ok(());
+    }
+    for warning in patiently("Kafka", || prepare(kafka)).await? {
+        tracing::warn!("{warning}");
+    }
+    same_partitions(parts, kafka).await?;
+    let instance = parts.config.kafka_instance.clone();
+    if role.ingests() {
+        let (store, settings, named) = (parts.store.clone(), kafka.clone(), instance.clone());
+        tasks.spawn("ingest", Stage::Back, move |stop| async move {
+            ingest::run_group(store, settings, named, Arc::default(), stop).await.map_err(failed)
+        });
+        let (store, settings, status) = (parts.store.clone(), kafka.clone(), parts.relay.clone());
+        tasks.spawn("the relay", Stage::Back, move |stop| async move {
+            relay::run(store, settings, status, stop).await.map_err(|error| Failure::unavailable(error.to_string()))
+        });
+        let intake = relay::Intake {
+            store: parts.store.clone(),
+            kafka: kafka.clone(),
+            clock: parts.clock.clone(),
+            lateness: parts.config.lateness,
+            instance: instance.clone(),
+        };
+        tasks.spawn("the intake", Stage::Back, move |stop| async move {
+            relay::take_in(intake, stop).await.map_err(failed)
+        });
+    }
+    if role.detects() {
+        let detector = Distributed {
+            store: parts.store.clone(),
+            rules: parts.rules.clone(),
+            settings: hooks::engine_settings(&parts.config, parts.zone, &parts.store).await?,
+            lateness: parts.config.lateness,
+            clock: parts.clock.clone(),
+            kafka: kafka.clone(),
+            instance,
+            fleet: parts.fleet.clone(),
+        };
+        tasks.spawn("the detector", Stage::Back, move |stop| async move {
+            detector::distributed::run(detector, stop).await.map_err(detector_failed)
+        });
+    }
+    Ok(())
+}
+
+fn failed(error: kafka::KafkaError) -> Failure {
+    match error {
+        kafka::KafkaError::Refused(sentence) => Failure::usage(sentence),
+        other => Failure::unavailable(other.to_string()),
+    }
+}
+
+async fn prepare(kafka: &kafka::Settings) -> Outcome<Vec<String>> {
+    let reached = |error: kafka::KafkaError| match failed(error) {
+        failure if failure.is_unavailable() => {
+            Failure::unavailable(format!("{}: {failure}; is KAFKA_BROKERS right?", kafka.brokers))
+        }
+        other => other,
+    };
+    kafka::prepare_topics(kafka).await.map_err(reached)
+}
+
+/// With another number of partitions every key would go elsewhere, and no window would be whole.
+async fn same_partitions(parts: &Parts, kafka: &kafka::Settings) -> Outcome {
+    let now = kafka.partitions.to_string();
+    let kept = parts.store.first_setting(PARTITIONS, &now).await;
+    let kept = kept.map_err(|error| database_failed(&parts.config, &error))?;
+    if kept == now {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "KAFKA_PARTITIONS is {now}, and this database has been used with {kept}; set it to {kept}"
+    )))
+}
+
+/// What `/api/health/ready` tells of roles over Kafka: what of the log is not stored and not looked at yet, by the
+/// brokers' offsets and the database's, so that every role tells the same.
+pub(crate) fn readiness(
+    store: Store,
+    kafka: kafka::Settings,
+    relay: Arc<relay::Status>,
+    fleet: Arc<Fleet>,
+) -> api::Readiness {
+    let lags = Arc::new(Lags::new(kafka));
+    Arc::new(move || {
+        let (store, lags, relay, fleet) = (store.clone(), lags.clone(), relay.clone(), fleet.clone());
+        Box::pin(async move {
+            let mut members = Map::new();
+            match look(&store, &lags).await {
+                Ok((ingest, detector)) => {
+                    members.insert("kafka".to_owned(), "ready".into());
+                    members.insert("ingest_lag".to_owned(), ingest.into());
+                    members.insert("detector_lag".to_owned(), detector.into());
+                }
+                Err(error) => {
+                    // Requests are taken, and wait in the journal.
+                    tracing::warn!(error, "Kafka does not answer");
+                    members.insert("kafka".to_owned(), "unavailable".into());
+                    members.insert("ingest_lag".to_owned(), Value::Null);
+                    members.insert("detector_lag".to_owned(), Value::Null);
+                }
+            }
+            if let Ok(status) = store.journal_status().await {
+                members.insert("journal_pending".to_owned(), status.rows.into());
+            }
+            let (late, behind) = fleet.late_and_behind();
+            members.insert("watermark".to_owned(), json!(fleet.watermark()));
+            members.insert("partitions".to_owned(), fleet.partitions().into());
+            members.insert("late".to_owned(), late.into());
+            members.insert("behind".to_owned(), behind.into());
+            members.insert("relay".to_owned(), if relay.leads() { "leads" } else { "stands by" }.into());
+            members
+        })
+    })
+}
+
+async fn look(store: &Store, lags: &Lags) -> Result<(i64, i64), String> {
+    let of = async |group: &str, topic: &'static str| {
+        let offsets = store.offsets(group).await.map_err(|error| error.to_string())?;
+        let ends = lags.ends(topic).await.map_err(|error| error.to_string())?;
+        let at =
+            |number: i64| offsets.iter().find(|(of, part, _)| of == topic && *part == number).map_or(0, |row| row.2);
+        Ok::<i64, String>(
+            ends.iter().map(|(number, first, end)| (end - at(i64::from(*number)).max(*first)).max(0)).sum(),
+        )
+    };
+    let ingest = of(INGEST, ACTIVITY).await?;
+    let detector = of(DETECTOR, ACTIVITY).await?.max(of(DETECTOR, BY_SOURCE).await?);
+    Ok((ingest, detector))
+}
