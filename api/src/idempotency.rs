@@ -78,8 +78,8 @@ async fn in_turn(app: &AppState, name: &str, request: Request, next: Next) -> Ou
     match app.store.idempotency_begin(name, &asked).await? {
         Begun::New => {}
         Begun::Running { fingerprint, .. } if fingerprint == asked => {
-            let error = "A request with this Idempotency-Key was begun, and its outcome is not known; look before you \
-                         send it again with a new key.";
+            let error = "A request with this Idempotency-Key was begun and is not answered yet; send it again in a \
+                         moment.";
             return Err(Problem::conflict(error).with_reason("key_running").retry_after(1));
         }
         Begun::Done(stored) if stored.fingerprint == asked => return replay(stored.status, stored.body),
@@ -99,8 +99,14 @@ async fn in_turn(app: &AppState, name: &str, request: Request, next: Next) -> Ou
             app.store.idempotency_forget(name).await?;
             Ok(response)
         }
-        // Whether it was done is not known, and so it stays.
-        status if status.is_server_error() => Ok(response),
+        // What was done is marked as done, and that stays. If the database cannot be asked, it is once the request is
+        // old enough to be over.
+        status if status.is_server_error() => {
+            if let Err(error) = app.store.idempotency_forget(name).await {
+                tracing::warn!(%error, "whether a request was done is not known yet");
+            }
+            Ok(response)
+        }
         _ => remember(app, name, response).await,
     }
 }

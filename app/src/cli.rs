@@ -94,6 +94,12 @@ pub enum Command {
         /// The copy; must not exist
         file: PathBuf,
     },
+    /// Records that could not be read or stored
+    #[command(subcommand)]
+    Dlq(Dlq),
+    /// How far the readers of the log are
+    #[command(subcommand)]
+    Offsets(Offsets),
     /// Completions for a shell, to be sourced or put where it looks for them
     Completions {
         /// bash, elvish, fish, powershell or zsh
@@ -230,6 +236,51 @@ pub enum Admin {
         /// Read the password from standard input
         #[arg(long)]
         password_stdin: bool,
+    },
+}
+
+/// `dlq ...`.
+#[derive(Debug, Subcommand)]
+pub enum Dlq {
+    /// The newest, with the reason of each
+    List {
+        /// How many
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=100_000))]
+        limit: i64,
+    },
+    /// One, whole: the reason on standard error, its text on standard output
+    Show {
+        /// Its number
+        id: i64,
+    },
+    /// Try some again: what can be read now becomes an activity, once; exit code 1 if any is left
+    #[command(after_help = "Example:\n  security-analytics dlq replay 17 18")]
+    Replay {
+        /// Their numbers
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        ids: Vec<i64>,
+        /// All of them
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+/// `offsets ...`.
+#[derive(Debug, Subcommand)]
+pub enum Offsets {
+    /// The next offset of each reader in each partition
+    List,
+    /// Forget where a reader stands, after a topic was recreated: it begins at the beginning; stop its role first
+    #[command(after_help = "Example:\n  security-analytics offsets reset ingest --topic activity")]
+    Reset {
+        /// ingest, detector or intake
+        reader: String,
+        /// Of this topic only
+        #[arg(long)]
+        topic: Option<String>,
+        /// Of this partition only
+        #[arg(long)]
+        partition: Option<i64>,
     },
 }
 

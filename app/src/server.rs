@@ -50,7 +50,7 @@ impl Server {
         let embedded = config.database == Database::Sqlite;
         if embedded && role != ProcessRole::All {
             return Err(Failure::usage(
-                "a role of its own needs a log and a database that several processes share: set \
+                "a role of its own works over Kafka and a database that several processes share: set \
                  DATABASE_URL=mysql://... and KAFKA_BROKERS=..., or run `security-analytics` without a command",
             ));
         }

@@ -8,7 +8,7 @@
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use domain::{DAY, MINUTE, Timestamp};
+use domain::{DAY, SECOND, Timestamp};
 
 use crate::db::{Db, Tx, changed, in_db, in_tx};
 use crate::sql::statements;
@@ -17,9 +17,9 @@ use crate::{Error, Result, Store};
 /// For how long an answer is kept.
 const KEPT: i64 = DAY;
 
-/// How long a request may run on MySQL before another process takes it for dead. If it is not, its transaction finds
-/// that it is not its own any more, and is undone.
-const DEAD: i64 = MINUTE;
+/// How long a request may run before it is taken for dead: by another process on MySQL (if it is not, its transaction
+/// finds that it is not its own any more, and is undone), and by its own, where requests of one key take turns.
+const DEAD: i64 = 15 * SECOND;
 
 statements! {
     GET = "SELECT fingerprint, begun_at, owner, done, status, body FROM idempotency WHERE request_key = ? AND begun_at > ?";
@@ -122,7 +122,7 @@ impl Store {
 
     /// Begins a request, or says what is known of its key (up to 255 characters; make it of session or API key and the
     /// header's value). Of several at once exactly one gets `New`. One that a dead process had begun and not done is
-    /// new again: on SQLite any of another process, because one at a time serves requests; on MySQL after a minute.
+    /// new again: on SQLite any of another process, because one at a time serves requests; else after some seconds.
     ///
     /// # Errors
     /// Nothing was done.
@@ -191,7 +191,8 @@ async fn begin(tx: &mut Tx, key: &str, fingerprint: &[u8], owner: &[u8], patienc
         return Ok(Begun::New);
     };
     let (begun_at, holder, done) = (row.1, &row.2, row.3 != 0);
-    if done || holder == owner || now.since(Timestamp::from_micros(begun_at)) < patience {
+    let patience = if holder == owner { DEAD } else { patience };
+    if done || now.since(Timestamp::from_micros(begun_at)) < patience {
         return read(row);
     }
     let taken = changed!(

@@ -10,8 +10,13 @@ use crate::db::{Tx, in_tx};
 use crate::ingest::dead_letter;
 use crate::journal::{Entry, insert_entries};
 use crate::offsets::{ApplyError, INTAKE, Move, move_offset};
-use crate::sql::{chunks, id_bytes, lists};
+use crate::query::run_in_tx;
+use crate::sql::{chunks, id_bytes, lists, statements};
 use crate::{Error, Result, Store};
+
+statements! {
+    BURIED = "DELETE FROM dead_letters WHERE id = ?";
+}
 
 lists! {
     IN_JOURNAL = "SELECT event_id, payload FROM journal WHERE event_id IN (", "?", ")";
@@ -96,6 +101,27 @@ impl Store {
                 })
             })
             .await?)
+    }
+
+    /// Appends what a dead letter has become, once, and removes the letter, in one transaction. A conflict leaves it.
+    ///
+    /// # Errors
+    /// Nothing was done.
+    pub async fn replay_dead_letter(&self, id: i64, activity: Activity) -> Result<Appended> {
+        self.shared().room_in_journal()?;
+        let activity = Arc::new([activity]);
+        self.write(move |tx| {
+            let activity = Arc::clone(&activity);
+            Box::pin(async move {
+                let answers = append_new(tx, activity.as_slice()).await?;
+                let answer = answers.first().copied().unwrap_or(Appended::Conflict);
+                if answer != Appended::Conflict {
+                    run_in_tx!(tx, BURIED, id);
+                }
+                Ok(answer)
+            })
+        })
+        .await
     }
 
     /// Appends activities that others posted: each id once, also if it was posted before or comes twice in the list.

@@ -6,8 +6,10 @@ mod backup;
 pub(crate) mod bench;
 pub(crate) mod config;
 mod context;
-pub(crate) mod key;
+mod dlq;
+mod key;
 pub(crate) mod migrate;
+mod offsets;
 pub(crate) mod reprocess;
 pub(crate) mod rules;
 pub(crate) mod serve;
@@ -60,6 +62,8 @@ pub(crate) fn dispatch(cli: Cli) -> Outcome {
             Command::Key(args) => key::run(args, &context).await,
             Command::Admin(args) => admin::run(args, &context).await,
             Command::Backup { file } => backup::run(&file, &context).await,
+            Command::Dlq(args) => dlq::run(args, &context).await,
+            Command::Offsets(args) => offsets::run(args, &context).await,
             Command::Bench(args) => bench::run(args, &context).await,
             Command::Config(_) | Command::Completions { .. } => Ok(()),
         }

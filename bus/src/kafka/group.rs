@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::{JournalRecord, Partition, Timestamp, Topic};
 use rdkafka::bindings::rd_kafka_resp_err_t;
@@ -24,6 +24,8 @@ use super::{KafkaError, Settings};
 const POLL: Duration = Duration::from_millis(20);
 /// How long leaving may take.
 const LEAVE: Duration = Duration::from_secs(3);
+/// How often it is said that no broker answers.
+const AWAY: Duration = Duration::from_secs(10);
 
 /// What happens to a member.
 #[derive(Debug)]
@@ -68,8 +70,13 @@ impl Group {
         let (to_thread, commands) = channel();
         let (events, from_thread) = unbounded_channel();
         let assigned = Arc::<Mutex<HashMap<Partition, Arc<Buffer>>>>::default();
-        let context =
-            Context { settings: settings.clone(), commands: to_thread.clone(), events: events.clone(), assigned };
+        let context = Context {
+            settings: settings.clone(),
+            commands: to_thread.clone(),
+            events: events.clone(),
+            assigned,
+            away: Mutex::default(),
+        };
         let mut client = settings.consumer();
         client
             .set("group.id", settings.name(group))
@@ -124,13 +131,19 @@ struct Context {
     commands: Sender<Command>,
     events: UnboundedSender<GroupEvent>,
     assigned: Arc<Mutex<HashMap<Partition, Arc<Buffer>>>>,
+    /// When it was last said that no broker answers.
+    away: Mutex<Option<Instant>>,
 }
 
 impl ClientContext for Context {
     fn error(&self, error: ClientError, reason: &str) {
-        // The end of a partition is told as if it were an error.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
-            tracing::warn!(%error, reason, "Kafka");
+        match error.rdkafka_error_code() {
+            // The end of a partition is told as if it were an error.
+            Some(RDKafkaErrorCode::PartitionEOF) => {}
+            // Each of its connections, again and again: that all are gone is said below.
+            Some(RDKafkaErrorCode::BrokerTransportFailure) => tracing::debug!(%error, reason, "Kafka"),
+            Some(RDKafkaErrorCode::AllBrokersDown) => self.away(),
+            _ => tracing::warn!(%error, reason, "Kafka"),
         }
     }
 }
@@ -145,6 +158,15 @@ impl ConsumerContext for Context {
 }
 
 impl Context {
+    /// No broker answers: said now and then, as long as it lasts.
+    fn away(&self) {
+        let mut said = self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.is_none_or(|said| said.elapsed() >= AWAY) {
+            *said = Some(Instant::now());
+            tracing::warn!(brokers = self.settings.brokers, "no broker of Kafka answers");
+        }
+    }
+
     /// Begins nothing yet: where to begin is the database's to say, and to ask it takes time.
     fn assign(&self, consumer: &BaseConsumer<Self>, list: &mut TopicPartitionList) {
         let started = list
@@ -249,6 +271,10 @@ impl Poller {
                 self.begin_anew();
                 true
             }
+            // What is wrong with brokers is told by the client's own call.
+            ClientError::MessageConsumption(
+                RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure,
+            ) => true,
             other => {
                 tracing::warn!(error = %other, "Kafka");
                 true

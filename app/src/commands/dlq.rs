@@ -1,0 +1,114 @@
+//! `dlq list`, `dlq show`, `dlq replay`: records that were put aside.
+
+use domain::{Activity, LogType, Timestamp, wire};
+use store::{Appended, DeadLetterRow, Store};
+
+use super::{Context, on_the_command_line};
+use crate::cli;
+use crate::data::database_failed;
+use crate::failure::{Failure, Outcome};
+use crate::output;
+
+/// Letters of one page.
+const PAGE: i64 = 500;
+/// Characters of a payload in the list.
+const SHOWN: usize = 60;
+
+pub(crate) async fn run(args: cli::Dlq, context: &Context) -> Outcome {
+    let store = context.store_as_it_is().await?;
+    let done = match args {
+        cli::Dlq::List { limit } => list(context, &store, limit).await,
+        cli::Dlq::Show { id } => show(context, &store, id).await,
+        cli::Dlq::Replay { ids, all } => replay(context, &store, ids, all).await,
+    };
+    store.close().await;
+    done
+}
+
+async fn list(context: &Context, store: &Store, limit: i64) -> Outcome {
+    let failed = |error: store::Error| database_failed(&context.config, &error);
+    let letters = store.dead_letters(None, limit).await.map_err(failed)?;
+    if letters.is_empty() {
+        output::note("There are no dead letters.");
+        return Ok(());
+    }
+    for DeadLetterRow { id, topic, partition, offset, reason, payload, at } in &letters {
+        let short: String = payload.chars().take(SHOWN).collect();
+        output::print(format!("{id}  {at}  {topic}/{partition} {offset}  {reason}\n    {}", short.escape_debug()))?;
+    }
+    let all = store.count_dead_letters().await.map_err(failed)?;
+    output::note(format!("{} of {all}. `dlq show ID` shows one whole, `dlq replay ID` tries it again.", letters.len()));
+    Ok(())
+}
+
+async fn one(context: &Context, store: &Store, id: i64) -> Outcome<DeadLetterRow> {
+    let found = store.dead_letters(Some(id.saturating_add(1)), 1).await;
+    let found = found.map_err(|error| database_failed(&context.config, &error))?;
+    let found = found.into_iter().next().filter(|letter| letter.id == id);
+    found.ok_or_else(|| Failure::no(format!("there is no dead letter {id}; see `dlq list`")))
+}
+
+async fn every(context: &Context, store: &Store) -> Outcome<Vec<DeadLetterRow>> {
+    let mut letters: Vec<DeadLetterRow> = Vec::new();
+    loop {
+        let page = store.dead_letters(letters.last().map(|last| last.id), PAGE).await;
+        let page = page.map_err(|error| database_failed(&context.config, &error))?;
+        if page.is_empty() {
+            return Ok(letters);
+        }
+        letters.extend(page);
+    }
+}
+
+async fn show(context: &Context, store: &Store, id: i64) -> Outcome {
+    let letter = one(context, store, id).await?;
+    output::note(format!("{}/{} {}: {}", letter.topic, letter.partition, letter.offset, letter.reason));
+    output::print(letter.payload)
+}
+
+/// Appends what can be read now; the rest stays where it is.
+async fn replay(context: &Context, store: &Store, ids: Vec<i64>, all: bool) -> Outcome {
+    let (mut done, mut refused) = (0_usize, 0_usize);
+    let mut letters = Vec::new();
+    for id in ids {
+        letters.push(one(context, store, id).await?);
+    }
+    if all {
+        letters = every(context, store).await?;
+    }
+    for letter in letters {
+        let activity = match read(&letter, context.clock.now(), context.config.lateness) {
+            Ok(activity) => activity,
+            Err(reason) => {
+                refused += 1;
+                output::note(format!("{}: stays: {reason}", letter.id));
+                continue;
+            }
+        };
+        match store.replay_dead_letter(letter.id, activity).await {
+            Ok(Appended::Conflict) => {
+                refused += 1;
+                output::note(format!("{}: stays: another activity has its id", letter.id));
+            }
+            Ok(Appended::New | Appended::Duplicate) => done += 1,
+            Err(error) => return Err(database_failed(&context.config, &error)),
+        }
+    }
+    let words = format!("Replayed {done} dead letters on the command line");
+    let act = on_the_command_line(context, "Admin", "dead-letters", LogType::System, words);
+    store.append(act).await.map_err(|error| database_failed(&context.config, &error))?;
+    output::note(format!("{done} replayed, {refused} left."));
+    if refused > 0 { Err(Failure::no("")) } else { Ok(()) }
+}
+
+/// A letter is in our own form, or as another system wrote it.
+fn read(letter: &DeadLetterRow, now: Timestamp, lateness: i64) -> Result<Activity, String> {
+    if let Ok(activity) = Activity::from_json(&letter.payload) {
+        return Ok(activity);
+    }
+    let incoming = wire::parse(letter.payload.as_bytes()).map_err(|error| error.to_string())?;
+    let parts: [&[u8]; 2] = [b"dead letter", &letter.id.to_be_bytes()];
+    let mut activity = incoming.into_activity(now, domain::ids::derived(&parts), "ingest:kafka");
+    activity.late = wire::late(activity.occurred_at, now, lateness);
+    Ok(activity)
+}

@@ -1,0 +1,147 @@
+//! What has to be true in the end, whatever happened.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use hyper::{Method, StatusCode};
+use serde_json::Value;
+
+use crate::clients::{STOCK, Work};
+use crate::http::call;
+use crate::process::program;
+
+/// All members of an alert but its identity, and what the past has ended and people have judged.
+const MEMBERS: [&str; 20] = [
+    "at",
+    "rule",
+    "rule_id",
+    "severity",
+    "risk",
+    "techniques",
+    "user",
+    "ip",
+    "session",
+    "key",
+    "observed",
+    "threshold",
+    "window_s",
+    "first_event_at",
+    "last_event_at",
+    "event_ids",
+    "baseline",
+    "explanation",
+    "escalations",
+    "event_count",
+];
+
+/// How long the work that is left may take at the end.
+const SETTLE: Duration = Duration::from_secs(90);
+
+/// An installation at rest.
+pub(crate) struct Site<'a> {
+    /// Where its API is.
+    pub(crate) port: u16,
+    pub(crate) token: &'a str,
+    /// What its processes were started with.
+    pub(crate) environment: &'a [(String, String)],
+}
+
+impl Site<'_> {
+    pub(crate) async fn audit(&self, work: &Work) {
+        self.settle().await;
+        let (events, orders) = work.done();
+        assert!(events.len() > 100 && orders.len() > 10, "{} events and {} orders", events.len(), orders.len());
+        self.each_activity_once(&events).await;
+        self.stock_and_orders_add_up(work.item, &orders).await;
+        self.alerts_are_those_of_a_backtest().await;
+    }
+
+    async fn each_activity_once(&self, acknowledged: &BTreeSet<String>) {
+        let mut stored: BTreeMap<String, usize> = BTreeMap::new();
+        for row in self.pages("/api/logs/?all=true&limit=1000").await {
+            *stored.entry(row["event_id"].as_str().expect("an id").to_owned()).or_default() += 1;
+        }
+        let lost: Vec<_> = acknowledged.iter().filter(|id| !stored.contains_key(*id)).collect();
+        assert!(lost.is_empty(), "{} of {} are lost: {lost:?}", lost.len(), acknowledged.len());
+        let twice: Vec<_> = stored.iter().filter(|(_, times)| **times > 1).collect();
+        assert!(twice.is_empty(), "stored more than once: {twice:?}");
+    }
+
+    async fn stock_and_orders_add_up(&self, item: i64, acknowledged: &BTreeSet<i64>) {
+        let orders = self.get("/api/orders/").await;
+        let orders = orders.as_array().expect("a list");
+        let ids: BTreeSet<i64> = orders.iter().map(|order| order["order_id"].as_i64().expect("an id")).collect();
+        // Every order was asked for until it was acknowledged, so there is no other.
+        assert_eq!(&ids, acknowledged);
+        let taken: i64 = orders.iter().map(|order| order["quantity"].as_i64().expect("a number")).sum();
+        let item = self.get(&format!("/api/inventory/{item}")).await;
+        assert_eq!(item["quantity"].as_i64(), Some(STOCK - taken));
+    }
+
+    async fn alerts_are_those_of_a_backtest(&self) {
+        // What was asked to check the stock is an activity as well.
+        self.settle().await;
+        let short = |alert: &Value| MEMBERS.map(|name| format!("{name}: {}", alert[name])).join(", ");
+        let mut live: Vec<String> = self
+            .pages("/api/alerts/?limit=1000")
+            .await
+            .iter()
+            .filter(|alert| alert["severity"] != "Informational")
+            .filter(|alert| alert["state"] != "retracted" && alert["state"] != "merged")
+            .map(short)
+            .collect();
+        let output = Command::new(program())
+            .args(["backtest", "--stored", "--alerts", "-"])
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .output()
+            .expect("the program runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).expect("text");
+        let mut offline: Vec<String> =
+            text.lines().map(|line| short(&serde_json::from_str(line).expect("an alert"))).collect();
+        assert!(offline.len() > 5, "only {} alerts", offline.len());
+        live.sort_unstable();
+        offline.sort_unstable();
+        let twice: Vec<_> = live.windows(2).filter(|two| two[0] == two[1]).map(|two| &two[0]).collect();
+        assert!(twice.is_empty(), "found more than once: {twice:#?}");
+        let missing: Vec<_> = offline.iter().filter(|alert| live.binary_search(alert).is_err()).collect();
+        let more: Vec<_> = live.iter().filter(|alert| offline.binary_search(alert).is_err()).collect();
+        assert!(missing.is_empty() && more.is_empty(), "not found live: {missing:#?}\nfound live only: {more:#?}");
+        eprintln!("{} alerts, live as by backtest", live.len());
+    }
+
+    /// Waits until all acknowledged work is visible.
+    async fn settle(&self) {
+        let begun = Instant::now();
+        loop {
+            let answer = call(self.port, self.token, Method::GET, "/api/health/ready", "", &Value::Null).await;
+            let ready = answer.map(|answer| answer.json()).unwrap_or_default();
+            let zero = |name: &str| ready[name].as_i64() == Some(0);
+            if zero("journal_pending") && zero("ingest_lag") && zero("detector_lag") {
+                return;
+            }
+            assert!(begun.elapsed() < SETTLE, "still not done: {ready}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let answer = call(self.port, self.token, Method::GET, path, "", &Value::Null).await.expect("an answer");
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.json());
+        answer.json()
+    }
+
+    /// All rows of a list, page by page.
+    async fn pages(&self, path: &str) -> Vec<Value> {
+        let mut rows = Vec::new();
+        let mut next = Some(path.to_owned());
+        while let Some(path) = next {
+            let answer = call(self.port, self.token, Method::GET, &path, "", &Value::Null).await.expect("an answer");
+            assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.json());
+            rows.extend(answer.json().as_array().expect("a list").iter().cloned());
+            next = answer.next;
+        }
+        rows
+    }
+}

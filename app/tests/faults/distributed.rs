@@ -1,0 +1,151 @@
+//! Two of each role over Kafka and MariaDB. In each round something is killed, stopped, taken away or added.
+//!
+//! `FAULTS_ROUNDS` says how many rounds (as many as there are faults, unless it is set), `FAULTS_SEED` in which order.
+
+use std::time::{Duration, Instant};
+
+use crate::audit::Site;
+use crate::clients::Work;
+use crate::process::{PASSWORD, Process, free_port};
+use crate::servers::Servers;
+
+/// What a round does.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    /// SIGKILL, and started again.
+    Killed(&'static str),
+    /// SIGTERM, and started again.
+    Restarted(&'static str),
+    /// SIGSTOP for longer than the session lasts, and SIGCONT: others have its partitions when it goes on.
+    Frozen(&'static str),
+    /// One more, and away again.
+    Joined(&'static str),
+    BrokerKilled,
+    DatabaseKilled,
+}
+
+const FAULTS: [Fault; 12] = [
+    Fault::Killed("ingest"),
+    Fault::Killed("detector"),
+    Fault::Killed("api"),
+    Fault::BrokerKilled,
+    Fault::Frozen("detector"),
+    Fault::Restarted("detector"),
+    Fault::DatabaseKilled,
+    Fault::Joined("detector"),
+    Fault::Frozen("ingest"),
+    Fault::Restarted("ingest"),
+    Fault::Joined("ingest"),
+    Fault::Restarted("api"),
+];
+
+/// A member that says nothing for so long loses its partitions.
+const SESSION: Duration = Duration::from_secs(6);
+
+struct Installation {
+    servers: Servers,
+    environment: Vec<(String, String)>,
+    processes: Vec<(&'static str, Process)>,
+}
+
+impl Installation {
+    async fn start(servers: Servers) -> Self {
+        let set = |name: &str, value: String| (name.to_owned(), value);
+        let environment = vec![
+            set("DATABASE_URL", servers.database("faults")),
+            set("KAFKA_BROKERS", format!("127.0.0.1:{}", servers.kafka)),
+            set("KAFKA_PARTITIONS", "4".to_owned()),
+            set("KAFKA_SESSION_TIMEOUT", "6s".to_owned()),
+            set("JWT_SECRET_KEY", "a secret of at least thirty-two bytes, for tests".to_owned()),
+            set("ADMIN_PASSWORD", PASSWORD.to_owned()),
+            set("TIME_ZONE", "UTC".to_owned()),
+        ];
+        let mut processes = Vec::new();
+        for role in ["api", "api", "ingest", "ingest", "detector", "detector"] {
+            processes.push((role, Process::start(role, free_port(), &environment).await));
+        }
+        Self { servers, environment, processes }
+    }
+
+    fn ports(&self) -> Vec<u16> {
+        self.processes.iter().filter(|(role, _)| *role == "api").map(|(_, process)| process.port).collect()
+    }
+
+    /// One of the processes of a role; which one changes from round to round.
+    fn one(&mut self, role: &str, round: usize) -> &mut Process {
+        let mut of: Vec<&mut Process> =
+            self.processes.iter_mut().filter(|(other, _)| *other == role).map(|(_, process)| process).collect();
+        let which = round % of.len();
+        of.swap_remove(which)
+    }
+
+    async fn strike(&mut self, fault: Fault, round: usize) {
+        let environment = self.environment.clone();
+        match fault {
+            Fault::Killed(role) => {
+                let process = self.one(role, round);
+                process.kill();
+                *process = Process::start(role, process.port, &environment).await;
+            }
+            Fault::Restarted(role) => {
+                let process = self.one(role, round);
+                process.end().await;
+                *process = Process::start(role, process.port, &environment).await;
+            }
+            Fault::Frozen(role) => {
+                let process = self.one(role, round);
+                process.signal("STOP");
+                tokio::time::sleep(SESSION + Duration::from_secs(3)).await;
+                process.signal("CONT");
+            }
+            Fault::Joined(role) => {
+                let mut more = Process::start(role, free_port(), &environment).await;
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                more.end().await;
+            }
+            Fault::BrokerKilled => {
+                self.servers.run("kafka", "kill", None);
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                self.servers.run("kafka", "restart", None);
+            }
+            Fault::DatabaseKilled => {
+                self.servers.run("mariadb", "kill", None);
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                self.servers.run("mariadb", "restart", None);
+            }
+        }
+        for (role, process) in &mut self.processes {
+            assert!(process.runs(), "after {fault:?} {role} has ended by itself");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_or_doubled_whatever_is_killed() {
+    let Some(servers) = Servers::start() else { return };
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<usize>().ok());
+    let rounds = number("FAULTS_ROUNDS").unwrap_or(FAULTS.len());
+    let seed = number("FAULTS_SEED").unwrap_or(0);
+    let mut installation = Installation::start(servers).await;
+    let work = Work::begin(installation.ports()).await;
+    let clients = work.clients();
+    for round in 0..rounds {
+        // Five is prime to the number of faults: every one comes, in another order with another seed.
+        let fault = FAULTS[(round * if seed % 2 == 1 { 5 } else { 1 } + seed) % FAULTS.len()];
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let begun = Instant::now();
+        installation.strike(fault, round + seed).await;
+        println!(
+            "round {round}: {fault:?}, {:.1} s, {} acknowledged",
+            begun.elapsed().as_secs_f64(),
+            work.acknowledged()
+        );
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    work.end(clients).await;
+    let (port, environment) = (installation.ports()[0], &installation.environment);
+    Site { port, token: &work.token, environment }.audit(&work).await;
+    for (_, process) in &mut installation.processes {
+        process.end().await;
+    }
+}

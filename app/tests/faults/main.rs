@@ -1,0 +1,19 @@
+//! Faults: processes and servers are killed, stopped and started again at any moment while clients work; then it is
+//! audited: what was acknowledged is there, once, stock and orders add up, and the alerts are those that a backtest over
+//! what is stored finds.
+//!
+//! | file | what |
+//! |---|---|
+//! | `embedded` | one process on SQLite |
+//! | `distributed` | two of each role over a Kafka and a MariaDB of the test's own |
+//! | `clients`, `http` | who works meanwhile |
+//! | `process`, `servers` | what is killed |
+//! | `audit` | what has to be true in the end |
+
+mod audit;
+mod clients;
+mod distributed;
+mod embedded;
+mod http;
+mod process;
+mod servers;

@@ -1,0 +1,78 @@
+//! A MariaDB and a Kafka of the test's own, so that they can be killed. The scripts that start them are in the folder that
+//! `TEST_SERVERS` names.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::process::free_port;
+
+/// Both servers; stopped when dropped.
+pub(crate) struct Servers {
+    scripts: PathBuf,
+    folder: tempfile::TempDir,
+    pub(crate) mariadb: u16,
+    pub(crate) kafka: u16,
+}
+
+impl Servers {
+    /// Starts both; none where nobody says how.
+    pub(crate) fn start() -> Option<Self> {
+        let Some(scripts) = std::env::var_os("TEST_SERVERS") else {
+            assert!(std::env::var("TEST_REQUIRE_SERVERS").is_err(), "TEST_SERVERS names no folder");
+            eprintln!(
+                "no servers: set TEST_SERVERS to the folder with kafka/kafka.sh and mariadb/mariadb.sh to run this test"
+            );
+            return None;
+        };
+        let folder = tempfile::tempdir().expect("a folder");
+        // MariaDB does not run as root, and has to walk in.
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(folder.path(), open).expect("permissions");
+        let servers = Self { scripts: scripts.into(), folder, mariadb: free_port(), kafka: free_pair() };
+        servers.run("mariadb", "start", Some(servers.mariadb));
+        servers.run("kafka", "start", Some(servers.kafka));
+        Some(servers)
+    }
+
+    /// `kill`s or `restart`s one of them.
+    pub(crate) fn run(&self, server: &str, verb: &str, port: Option<u16>) {
+        let script = Path::new(server).join(format!("{server}.sh"));
+        let mut command = Command::new(self.scripts.join(script));
+        command.arg(verb).arg(self.folder.path().join(server)).stdout(Stdio::null());
+        command.args(port.map(|port| port.to_string()));
+        let done = command.status().expect("the script runs");
+        assert!(done.success(), "{server} {verb}: {done}");
+    }
+
+    /// A database of its own on the server.
+    pub(crate) fn database(&self, name: &str) -> String {
+        let made = Command::new("mariadb")
+            .args(["--no-defaults", "-h127.0.0.1", "-utest", "-ptest"])
+            .arg(format!("-P{}", self.mariadb))
+            .arg("-e")
+            .arg(format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"))
+            .status();
+        assert!(made.expect("the client runs").success(), "the database is made");
+        format!("mysql://test:test@127.0.0.1:{}/{name}", self.mariadb)
+    }
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        for server in ["kafka", "mariadb"] {
+            let script = self.scripts.join(server).join(format!("{server}.sh"));
+            // At the end of a failed test one may be down already.
+            let _ = Command::new(script).arg("kill").arg(self.folder.path().join(server)).status();
+        }
+    }
+}
+
+/// A free port whose neighbour is free as well: Kafka's controller takes that.
+fn free_pair() -> u16 {
+    loop {
+        let port = free_port();
+        if port < u16::MAX && std::net::TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
+            return port;
+        }
+    }
+}
