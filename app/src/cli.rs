@@ -107,6 +107,8 @@ pub enum Command {
     },
     /// Measure this build on this machine: load, latency, log-ins, engine
     Bench(Bench),
+    /// Post the work of many people to a running server, with attacks hidden in it; says which were caught
+    Simulate(Simulate),
 }
 
 /// `backtest`.
@@ -315,6 +317,40 @@ pub struct Bench {
     /// NDJSON files for `engine` besides the generated million events; may be repeated
     #[arg(long, value_name = "FILE")]
     pub events: Vec<PathBuf>,
+}
+
+/// `simulate`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  security-analytics simulate --for 30s --attack guessing --attack exfiltration
+
+The Admin's password comes from ADMIN_PASSWORD or from initial-admin-password in the data directory. The key that is
+made for the run is revoked at its end. What is posted stays in the server's history: use one that may hold it.
+Exit code 1: an attack was not caught.")]
+pub struct Simulate {
+    /// The server
+    #[arg(long, default_value = "http://127.0.0.1:5000")]
+    pub url: String,
+    /// The Admin who makes the key
+    #[arg(long, default_value = "admin")]
+    pub user: String,
+    /// How many people are at work
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub users: u16,
+    /// What they do, in events a second over all
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub rate: u16,
+    /// For how long, such as 30s or 5m
+    #[arg(long = "for", value_name = "DURATION", default_value = "30s")]
+    pub length: String,
+    /// An attack to hide, may be repeated [default: all]
+    #[arg(long = "attack", value_name = "NAME",
+          value_parser = ["guessing", "spraying", "exfiltration", "stolen-session", "enumeration"])]
+    pub attacks: Vec<String>,
+    /// The same seed is the same people
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
 }
 
 #[cfg(test)]

@@ -293,3 +293,20 @@ fn completions_need_nothing() {
         assert!(script.status.success() && text(&script.stdout).contains("reset-password"), "{shell}");
     }
 }
+
+#[test]
+fn attacks_that_are_simulated_are_caught_and_the_key_is_gone_afterwards() {
+    let folder = folder();
+    let password = ("ADMIN_PASSWORD", "correct horse battery");
+    let server = Server::start(folder.path(), &[password]);
+    let url = format!("http://{}", server.address);
+    let mut simulate = program(folder.path(), &["simulate", "--url", &url, "--for", "3s"]);
+    let done = simulate.env(password.0, password.1).output().expect("the program starts");
+    let (table, notes) = (text(&done.stdout), text(&done.stderr));
+    assert_eq!(done.status.code(), Some(0), "{table}{notes}");
+    assert_eq!(table.lines().filter(|line| line.contains(" caught after ")).count(), 5, "{table}");
+    let (_, token) = server.log_in("admin", password.1);
+    let (status, keys) = server.request("GET", "/api/keys", Some(&token), None).expect("an answer");
+    assert_eq!((status, keys.as_array().map(Vec::len)), (200, Some(1)), "{keys}");
+    assert!(keys[0]["revoked_at"].is_string(), "{keys}");
+}

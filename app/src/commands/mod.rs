@@ -13,6 +13,7 @@ mod offsets;
 pub(crate) mod reprocess;
 pub(crate) mod rules;
 pub(crate) mod serve;
+mod simulate;
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -65,6 +66,7 @@ pub(crate) fn dispatch(cli: Cli) -> Outcome {
             Command::Dlq(args) => dlq::run(args, &context).await,
             Command::Offsets(args) => offsets::run(args, &context).await,
             Command::Bench(args) => bench::run(args, &context).await,
+            Command::Simulate(args) => simulate::run(args, &context).await,
             Command::Config(_) | Command::Completions { .. } => Ok(()),
         }
     });

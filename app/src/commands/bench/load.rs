@@ -146,7 +146,7 @@ impl Load {
 }
 
 /// One connection, which asks again only when it was answered.
-pub(super) struct Client {
+pub(crate) struct Client {
     stream: TcpStream,
     /// What follows the first line of every request.
     head: String,
@@ -155,7 +155,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) async fn connect(server: SocketAddr, token: Option<String>) -> Result<Self, String> {
+    pub(crate) async fn connect(server: SocketAddr, token: Option<String>) -> Result<Self, String> {
         let stream = TcpStream::connect(server).await.map_err(|error| format!("{server}: {error}"))?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
         let bearer = token.map_or_else(String::new, |token| format!("authorization: Bearer {token}\r\n"));
@@ -163,7 +163,7 @@ impl Client {
     }
 
     /// A request as it goes over the wire.
-    pub(super) fn request(&self, method: &Method, path: &str, body: &str) -> Vec<u8> {
+    pub(crate) fn request(&self, method: &Method, path: &str, body: &str) -> Vec<u8> {
         let content = match body.len() {
             0 => String::new(),
             length => format!("content-type: application/json\r\ncontent-length: {length}\r\n"),
@@ -172,7 +172,7 @@ impl Client {
     }
 
     /// Sends a request and reads its answer: status and body.
-    pub(super) async fn exchange(&mut self, request: &[u8]) -> Result<(u16, &[u8]), String> {
+    pub(crate) async fn exchange(&mut self, request: &[u8]) -> Result<(u16, &[u8]), String> {
         self.stream.write_all(request).await.map_err(|error| error.to_string())?;
         self.read.clear();
         let (mut whole, mut answer) = (usize::MAX, None);
@@ -191,7 +191,7 @@ impl Client {
     }
 
     /// The same, where anything but 2xx is an error, and the answer is JSON.
-    pub(super) async fn ask(&mut self, method: &Method, path: &str, body: &str) -> Result<serde_json::Value, String> {
+    pub(crate) async fn ask(&mut self, method: &Method, path: &str, body: &str) -> Result<serde_json::Value, String> {
         let request = self.request(method, path, body);
         let (status, answer) = self.exchange(&request).await?;
         if !is_success(status) {

@@ -5,7 +5,7 @@ mod engine;
 mod events;
 mod http;
 mod latency;
-mod load;
+pub(crate) mod load;
 mod login;
 mod server;
 mod table;

@@ -1,0 +1,199 @@
+//! `simulate`: a population at work, posted to a running server, and attacks hidden in it. Says which were caught, by
+//! which rule, and after how long.
+
+mod attacks;
+mod population;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use axum::http::Method;
+use serde_json::{Value, json};
+
+use super::Context;
+use super::bench::load::Client;
+use crate::cli;
+use crate::config::read;
+use crate::data;
+use crate::failure::{Failure, Outcome};
+use crate::output;
+use attacks::{ATTACKS, Attack};
+use population::Population;
+
+/// How often something is posted and the alerts are looked at: well within what one session may ask.
+const TICK: Duration = Duration::from_millis(100);
+/// How long an alert may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(crate) async fn run(args: cli::Simulate, context: &Context) -> Outcome {
+    let length =
+        read::duration_within(&args.length, "1s", "1d").map_err(|why| Failure::usage(format!("--for {why}")))?;
+    let length = Duration::from_micros(u64::try_from(length).unwrap_or_default());
+    let wanted = |attack: &&Attack| args.attacks.is_empty() || args.attacks.iter().any(|name| name == attack.name);
+    let attacks: Vec<Attack> = ATTACKS.iter().filter(wanted).copied().collect();
+    let server = server(&args.url).await?;
+    let failed = |error: String| Failure::unavailable(format!("{}: {error}", args.url));
+
+    let mut anonymous = Client::connect(server, None).await.map_err(failed)?;
+    let login = json!({"username": args.user, "password": password(context)?}).to_string();
+    let answer = anonymous.ask(&Method::POST, "/api/auth/login", &login).await.map_err(failed)?;
+    let token = answer["token"].as_str().unwrap_or_default().to_owned();
+    let mut admin = Client::connect(server, Some(token.clone())).await.map_err(failed)?;
+    let run = format!("{:08x}", rand::random::<u32>());
+    let name = format!("simulate-{run}");
+    let made = admin.ask(&Method::POST, "/api/keys", &json!({"name": name}).to_string()).await.map_err(failed)?;
+    let key = made["api_key"].as_str().unwrap_or_default().to_owned();
+
+    output::note(format!("{} people at work on {} for {}, run {run}", args.users, args.url, args.length));
+    let mut simulation = Simulation {
+        population: Population::new(args.users, args.seed),
+        attacks: attacks.into_iter().map(|attack| Hidden { attack, begun: None, caught: None }).collect(),
+        run,
+        posted: 0,
+    };
+    let outcome = tokio::select! {
+        outcome = simulation.go(server, key, &mut admin, args.rate, length) => outcome.map_err(failed),
+        signal = tokio::signal::ctrl_c() => {
+            signal.map_err(|error| Failure::internal(format!("signals cannot be received: {error}")))
+        }
+    };
+    // However it ended, on a connection of its own: that of the simulation may wait for an answer.
+    let revoked = revoke(server, token, &name).await;
+    outcome?;
+    revoked.map_err(|error| Failure::unavailable(format!("the key {name} was not revoked, revoke it: {error}")))?;
+    simulation.report()
+}
+
+/// Ends the key, and the session that made it.
+async fn revoke(server: SocketAddr, token: String, name: &str) -> Result<(), String> {
+    let mut client = Client::connect(server, Some(token)).await?;
+    client.ask(&Method::DELETE, &format!("/api/keys/{name}"), "").await?;
+    client.ask(&Method::POST, "/api/auth/logout", "{}").await.map(drop)
+}
+
+/// An attack, and what came of it.
+struct Hidden {
+    attack: Attack,
+    begun: Option<Instant>,
+    caught: Option<(String, Duration)>,
+}
+
+struct Simulation {
+    population: Population,
+    attacks: Vec<Hidden>,
+    run: String,
+    posted: usize,
+}
+
+impl Simulation {
+    async fn go(
+        &mut self,
+        server: SocketAddr,
+        key: String,
+        admin: &mut Client,
+        rate: u16,
+        length: Duration,
+    ) -> Result<(), String> {
+        let mut poster = Client::connect(server, Some(key)).await?;
+        let start = Instant::now();
+        let mut normal = 0.0;
+        let gap = length / u32::try_from(self.attacks.len() + 1).unwrap_or(1);
+        loop {
+            let now = start.elapsed();
+            let mut events = Vec::new();
+            if now < length {
+                while normal < now.as_secs_f64() * f64::from(rate) {
+                    events.push(self.population.act());
+                    normal += 1.0;
+                }
+            }
+            for (number, hidden) in (1_u32..).zip(&mut self.attacks) {
+                if hidden.begun.is_none() && now >= gap * number {
+                    hidden.begun = Some(Instant::now());
+                    events.extend(hidden.attack.events(&self.run));
+                }
+            }
+            if !events.is_empty() {
+                self.posted += events.len();
+                let answer = poster.ask(&Method::POST, "/api/logs/", &Value::from(events).to_string()).await?;
+                if answer["rejected_total"] != 0 {
+                    return Err(format!("the server refused events: {answer}"));
+                }
+            }
+            self.look(admin).await?;
+            let open = |hidden: &Hidden| {
+                hidden.caught.is_none() && hidden.begun.is_none_or(|begun| begun.elapsed() < PATIENCE)
+            };
+            if start.elapsed() >= length && !self.attacks.iter().any(open) {
+                return Ok(());
+            }
+            tokio::time::sleep(TICK).await;
+        }
+    }
+
+    /// Looks for the alerts of attacks that were begun and not caught yet.
+    async fn look(&mut self, admin: &mut Client) -> Result<(), String> {
+        if !self.attacks.iter().any(|hidden| hidden.begun.is_some() && hidden.caught.is_none()) {
+            return Ok(());
+        }
+        let alerts = admin.ask(&Method::GET, "/api/alerts/?limit=200", "").await?;
+        for hidden in &mut self.attacks {
+            let (Some(begun), None) = (hidden.begun, &hidden.caught) else { continue };
+            let mut found = alerts.as_array().into_iter().flatten();
+            if let Some(alert) = found.find(|alert| hidden.attack.is_caught_by(alert, &self.run)) {
+                hidden.caught = Some((alert["rule"].as_str().unwrap_or_default().to_owned(), begun.elapsed()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The table, and the answer: no, if an attack that was begun was not caught.
+    fn report(&self) -> Outcome {
+        let mut missed = 0;
+        for hidden in &self.attacks {
+            let target = hidden.attack.target(&self.run);
+            let what = match (&hidden.caught, hidden.begun) {
+                (Some((rule, after)), _) => format!("caught after {:.1} s by {rule}", after.as_secs_f64()),
+                (None, Some(_)) => {
+                    missed += 1;
+                    "not caught".to_owned()
+                }
+                (None, None) => "not begun".to_owned(),
+            };
+            output::print(format!("{:<15} {target:<26} {what}", hidden.attack.name))?;
+        }
+        output::note(format!("{} events posted", self.posted));
+        if missed > 0 {
+            return Err(Failure::no(format!("{missed} attacks were not caught; are the built-in rules active?")));
+        }
+        Ok(())
+    }
+}
+
+/// The password of the Admin, from the environment or from the file of a server on this machine: never from the command
+/// line, where other users could read it.
+fn password(context: &Context) -> Outcome<String> {
+    if let Some(password) = &context.config.admin_password {
+        return Ok(password.reveal().to_owned());
+    }
+    let file = data::password_file(&context.config);
+    std::fs::read_to_string(&file).map(|text| text.trim().to_owned()).map_err(|error| {
+        Failure::usage(format!("set ADMIN_PASSWORD to the Admin's password; {}: {error}", file.display()))
+    })
+}
+
+/// Where the server listens.
+async fn server(url: &str) -> Outcome<SocketAddr> {
+    let host = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
+    let Some(host) = host.filter(|host| !host.contains('/')) else {
+        return Err(Failure::usage(format!("--url {url} is not of the form http://HOST:PORT")));
+    };
+    let host = if host.rsplit(']').next().is_some_and(|end| end.contains(':')) {
+        host.to_owned()
+    } else {
+        format!("{host}:80")
+    };
+    let failed = |why: String| Failure::unavailable(format!("{url}: {why}"));
+    let mut found = tokio::net::lookup_host(host).await.map_err(|error| failed(error.to_string()))?;
+    found.next().ok_or_else(|| failed("no such host".to_owned()))
+}
