@@ -117,7 +117,7 @@ async fn everything_goes_out_in_order_and_a_relay_that_is_cut_off_loses_nothing(
     let Some(world) = World::new(Arc::new(ManualClock::at(Timestamp::from_micros(0)))).await else { return };
     let one = |number: u128| {
         let mut one = activity(number, &format!("u{}", number % 7));
-        one.source_ip = (number % 2 == 0).then(|| "192.0.2.1".parse().expect("an address"));
+        one.source_ip = number.is_multiple_of(2).then(|| "192.0.2.1".parse().expect("an address"));
         one
     };
     let (mut written, count) = (0, 6_000);
