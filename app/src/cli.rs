@@ -302,11 +302,12 @@ Examples:
   security-analytics bench http latency
   security-analytics bench engine --events auth.ndjson
 
-Names: http, latency, login, engine. Everything runs in a temporary data directory on a port of its own;
+Names: http, latency, login, engine; and kafka, which needs DATABASE_URL (an empty database) and KAFKA_BROKERS.
+Everything else runs in a temporary data directory on a port of its own;
 the load generator shares the machine with the server. Give the same run's ratios more trust than its figures.")]
 pub struct Bench {
-    /// What to measure [default: all]
-    #[arg(value_parser = ["http", "latency", "login", "engine"])]
+    /// What to measure [default: all but kafka]
+    #[arg(value_parser = ["http", "latency", "login", "engine", "kafka"])]
     pub names: Vec<String>,
     /// Seconds per measurement
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]

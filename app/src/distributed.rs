@@ -175,7 +175,11 @@ pub(crate) fn readiness(
     })
 }
 
-async fn look(store: &Store, lags: &Lags) -> Result<(i64, i64), String> {
+/// How many records of the log ingest and the detector have still to work on.
+///
+/// # Errors
+/// Kafka or the database does not answer.
+pub(crate) async fn look(store: &Store, lags: &Lags) -> Result<(i64, i64), String> {
     let of = async |group: &str, topic: &'static str| {
         let offsets = store.offsets(group).await.map_err(|error| error.to_string())?;
         let ends = lags.ends(topic).await.map_err(|error| error.to_string())?;

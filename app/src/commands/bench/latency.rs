@@ -21,6 +21,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(args: &cli::Bench) -> Outcome<Table> {
     let server = Measurable::start().await?;
+    let table = on(&server, args, "over REST", "p99 < 50").await?;
+    server.stop().await?;
+    Ok(table)
+}
+
+/// The same on a server that runs.
+pub(super) async fn on(server: &Measurable, args: &cli::Bench, how: &str, goal: &str) -> Outcome<Table> {
     let mut others = server.get("/api/logs/", args.connections.min(32), args.seconds);
     others.method = Method::POST;
     others.rate = Some(RATE);
@@ -37,14 +44,12 @@ pub(super) async fn run(args: &cli::Bench) -> Outcome<Table> {
         tokio::time::sleep(PAUSE).await;
     }
     let others = others.await.map_err(|error| Failure::internal(format!("the load fell over: {error}")))??;
-    server.stop().await?;
-
     times.sort_unstable();
     let (half, most) = (quantile(&times, 0.5), quantile(&times, 0.99));
     let mut table = Table::default();
     let ratio = format!("p99 is {:.1} times p50", most / half.max(0.001));
-    let what = format!("action to flag over REST, {} times: p50 / p99, ms", times.len());
-    table.row(what, format!("{half:.1} / {most:.1}"), ratio, "p99 < 50");
+    let what = format!("action to flag {how}, {} times: p50 / p99, ms", times.len());
+    table.row(what, format!("{half:.1} / {most:.1}"), ratio, goal);
     table.row(
         "  meanwhile activities/s",
         format!("{:.0}", others.rate),

@@ -4,6 +4,7 @@
 mod engine;
 mod events;
 mod http;
+mod kafka;
 mod latency;
 pub(crate) mod load;
 mod login;
@@ -20,7 +21,10 @@ use table::Table;
 
 const NAMES: [&str; 4] = ["engine", "http", "latency", "login"];
 
-pub(crate) async fn run(args: cli::Bench, _context: &Context) -> Outcome {
+/// The one that needs servers, and so is measured only when it is asked for.
+const OVER_KAFKA: &str = "kafka";
+
+pub(crate) async fn run(args: cli::Bench, context: &Context) -> Outcome {
     let wanted = |name: &&&str| args.names.is_empty() || args.names.iter().any(|given| given == **name);
     let mut table = Table::default();
     for name in NAMES.iter().filter(wanted) {
@@ -34,6 +38,10 @@ pub(crate) async fn run(args: cli::Bench, _context: &Context) -> Outcome {
             "latency" => latency::run(&args).await?,
             _ => login::run(&args).await?,
         });
+    }
+    if args.names.iter().any(|given| given == OVER_KAFKA) {
+        output::note("measuring: kafka");
+        table.append(kafka::run(&args, context).await?);
     }
     output::print(table.to_string().trim_end())
 }

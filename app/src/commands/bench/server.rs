@@ -41,6 +41,15 @@ impl Measurable {
             rate_limit: false,
             ..Config::read(&layers)?
         };
+        Self::of(config, folder).await
+    }
+
+    /// With all roles on the servers of a configuration.
+    pub(super) async fn over(config: Config) -> Outcome<Self> {
+        Self::of(config, Temporary::new()?).await
+    }
+
+    async fn of(config: Config, folder: Temporary) -> Outcome<Self> {
         let server = Server::prepare(config, Arc::new(SystemClock), ProcessRole::All).await?;
         let (listener, address) = loopback().await?;
         let shutdown = CancellationToken::new();
