@@ -94,6 +94,8 @@ pub enum Command {
         /// The copy; must not exist
         file: PathBuf,
     },
+    /// Take over users, inventory, orders, sessions and logs of an existing installation (Flask and MySQL)
+    Import(Import),
     /// Records that could not be read or stored
     #[command(subcommand)]
     Dlq(Dlq),
@@ -239,6 +241,24 @@ pub enum Admin {
         #[arg(long)]
         password_stdin: bool,
     },
+}
+
+/// `import`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  security-analytics import --from mysql://reader:secret@old-host/inventory
+
+It only reads there. Run it again as often as you like: what is here already stays as it is. Users keep their
+passwords. Logs are history: nothing of them is alerted live; `backtest --stored` shows what the rules say of them, and
+`reprocess` stores it.")]
+pub struct Import {
+    /// Its database
+    #[arg(long, value_name = "URL", env = "IMPORT_FROM", hide_env_values = true)]
+    pub from: String,
+    /// The zone of its times, where they name none
+    #[arg(long, value_name = "OFFSET", default_value = "+00:00")]
+    pub zone: String,
 }
 
 /// `dlq ...`.

@@ -115,7 +115,7 @@ pub struct ItemChange {
 
 /// The form in which names are searched: NFKC and lower case, letter by letter, so that what is contained in a name
 /// is contained in its form. Made here and not by the engines, whose ideas of case differ.
-fn folded(text: &str) -> String {
+pub(crate) fn folded(text: &str) -> String {
     let lower = text.nfkc().flat_map(char::to_lowercase).map(|c| if c == 'ς' { 'σ' } else { c });
     lower.nfkc().collect()
 }

@@ -19,6 +19,7 @@
 //! | `alerts`, `exceptions`, `gaps` | what the rules found, what people made of it, what was not seen |
 //! | `snapshots` | the state of the detection engine, for its restart |
 //! | `scores`, `analytics` | the risk of users, and what the analytics pages show |
+//! | `import` | rows of an existing installation, taken over once |
 //! | `overview` | what the dashboard shows at a glance |
 //!
 //! To add a resource: its table in a new pair of migrations (`migrations/sqlite`, `migrations/mysql`, twins), its file
@@ -34,6 +35,7 @@ mod error;
 mod exceptions;
 mod gaps;
 mod idempotency;
+mod import;
 mod ingest;
 mod items;
 mod journal;
@@ -79,6 +81,10 @@ pub use error::{BoxedCause, Error, Result};
 pub use exceptions::{ExceptionRow, NewException};
 pub use gaps::{GapRow, NewGap};
 pub use idempotency::{Begun, KeyedRequest, StoredAnswer};
+pub use import::{
+    ImportedItem, ImportedOrder, ImportedSession, ImportedUser, Legacy, LegacyItem, LegacyLog, LegacyOrder,
+    LegacySession, LegacyUser, Taken,
+};
 pub use ingest::{IngestRecord, Ingested};
 pub use items::{ItemChange, ItemList, ItemRow, NewItem};
 pub use journal::JournalStatus;

@@ -7,6 +7,7 @@ pub(crate) mod bench;
 pub(crate) mod config;
 mod context;
 mod dlq;
+mod import;
 mod key;
 pub(crate) mod migrate;
 mod offsets;
@@ -63,6 +64,7 @@ pub(crate) fn dispatch(cli: Cli) -> Outcome {
             Command::Key(args) => key::run(args, &context).await,
             Command::Admin(args) => admin::run(args, &context).await,
             Command::Backup { file } => backup::run(&file, &context).await,
+            Command::Import(args) => import::run(args, &context).await,
             Command::Dlq(args) => dlq::run(args, &context).await,
             Command::Offsets(args) => offsets::run(args, &context).await,
             Command::Bench(args) => bench::run(args, &context).await,

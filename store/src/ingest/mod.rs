@@ -102,7 +102,8 @@ impl Store {
     }
 }
 
-async fn store(tx: &mut Tx, partition: Partition, records: &[IngestRecord]) -> Result<Ingested> {
+/// Stores a batch; no offset is moved.
+pub(crate) async fn store(tx: &mut Tx, partition: Partition, records: &[IngestRecord]) -> Result<Ingested> {
     let mut done = Ingested::default();
     let mut activities: Vec<(i64, &Activity, &str)> = Vec::with_capacity(records.len());
     for record in records {
