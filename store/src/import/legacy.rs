@@ -12,7 +12,8 @@ use crate::{Error, Result};
 const TABLES: &str = "SELECT t.table_name, c.column_name FROM information_schema.tables t \
     JOIN information_schema.columns c ON c.table_schema = t.table_schema AND c.table_name = t.table_name \
     WHERE t.table_schema = DATABASE() AND t.table_type = 'BASE TABLE'";
-const UTC: &str = "SET SESSION time_zone = ?, SESSION TRANSACTION READ ONLY";
+const ZONE: &str = "SET SESSION time_zone = ?";
+const READ_ONLY: &str = "SET SESSION TRANSACTION READ ONLY";
 
 /// A sentence about what the other database lacks.
 #[derive(Debug)]
@@ -108,7 +109,8 @@ impl Legacy {
         };
         let name = options.get_database().unwrap_or_default().to_owned();
         let mut connection = options.charset("utf8mb4").disable_statement_logging().connect().await?;
-        sqlx::query(UTC).bind(zone).execute(&mut connection).await?;
+        sqlx::query(ZONE).bind(zone).execute(&mut connection).await?;
+        sqlx::query(READ_ONLY).execute(&mut connection).await?;
         let rows: Vec<(String, String)> = sqlx::query_as(TABLES).fetch_all(&mut connection).await?;
         let mut columns: HashMap<String, Vec<String>> = HashMap::new();
         for (table, column) in rows {

@@ -96,7 +96,7 @@ impl Import<'_> {
                         }
                         self.tally.came("users", taken);
                     }
-                    Err(reason) => self.refuse("users", id, &reason),
+                    Err(reason) => self.refuse("users", id, reason),
                 }
             }
         }
@@ -120,7 +120,7 @@ impl Import<'_> {
                             taken.map_err(|error| database_failed(&self.context.config, &error))?,
                         );
                     }
-                    Err(reason) => self.refuse("inventory_items", id, &reason),
+                    Err(reason) => self.refuse("inventory_items", id, reason),
                 }
             }
         }
