@@ -67,7 +67,9 @@ async fn an_existing_installation_is_taken_over_once_and_its_users_keep_their_pa
     let server = server.trim_end_matches('/');
     let name = format!("legacy_{}", std::process::id());
     let mut admin = MySqlConnection::connect(server).await.expect("TEST_MYSQL_URL");
-    let mut run = async |text: String| drop(admin.execute(AssertSqlSafe(text)).await.expect("a statement"));
+    let mut run = async |text: String| {
+        admin.execute(AssertSqlSafe(text)).await.expect("a statement");
+    };
     run(format!("DROP DATABASE IF EXISTS {name}")).await;
     run(format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")).await;
     run(format!("USE {name}")).await;

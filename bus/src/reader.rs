@@ -106,7 +106,7 @@ impl<L: JournalRead> Reader<L> {
     /// The log cannot be reached.
     pub async fn read_raw(&mut self, limit: usize) -> Result<RawBatch, JournalError> {
         let records = self.log.read_after(self.position, limit).await?;
-        self.caught_up = records.len() < limit;
+        self.caught_up = records.len() < limit && (records.is_empty() || self.log.is_at_end());
         if !records.is_empty() {
             self.called_for_nothing = 0;
         }

@@ -71,6 +71,12 @@ pub trait JournalRead: Send + Sync {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<JournalRecord>, JournalError>> + Send;
 
+    /// Whether an answer of fewer records than were asked for means that the log had no more. A log that is fetched from
+    /// elsewhere may have more than has arrived.
+    fn is_at_end(&self) -> bool {
+        true
+    }
+
     /// Returns when there may be records after `after`, at once where there are some already.
     fn wait(&self, after: i64) -> impl Future<Output = ()> + Send;
 }

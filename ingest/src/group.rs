@@ -13,7 +13,7 @@ use crate::worker::{Progress, Stand, run_partition};
 /// The group that shares the topic.
 const GROUP: &str = "security-analytics.ingest";
 /// Records of one transaction: a database server takes many at once without holding up others.
-const BATCH: usize = 1_000;
+const BATCH: usize = 1_024;
 
 /// The partitions that a process works on.
 #[derive(Debug, Default)]

@@ -228,6 +228,10 @@ impl JournalRead for PartitionLog {
         waited.await.unwrap_or_else(|_| Err(JournalError(format!("{}: Kafka does not answer", self.partition))))
     }
 
+    fn is_at_end(&self) -> bool {
+        self.buffer.lock().at_end
+    }
+
     async fn wait(&self, after: i64) {
         loop {
             let changed = self.buffer.changed.notified();

@@ -129,7 +129,7 @@ pub(crate) async fn store(tx: &mut Tx, partition: Partition, records: &[IngestRe
     for (_, activity, _) in &activities {
         tally.add(activity);
     }
-    tally.write(tx).await?;
+    tally.write(tx, i64::from(partition.number)).await?;
     done.stored = activities.len();
     done.known = given - activities.len();
     done.late = activities.iter().filter(|(_, activity, _)| activity.late).count();

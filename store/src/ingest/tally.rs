@@ -69,7 +69,7 @@ static BY_USER: LazyLock<Upsert> = LazyLock::new(|| {
 static BY_HOUR: LazyLock<Upsert> = LazyLock::new(|| {
     Upsert::new(
         "INSERT INTO activity_by_hour (hour, action, part, n) VALUES ",
-        "(?,?,0,?)",
+        "(?,?,?,?)",
         " ON CONFLICT (hour, action, part) DO UPDATE SET n = n + excluded.n",
         " ON DUPLICATE KEY UPDATE n = n + VALUES(n)",
     )
@@ -127,7 +127,10 @@ impl Tally {
     }
 
     /// Adds the sums to what is stored.
-    pub(crate) async fn write(self, tx: &mut Tx) -> Result<()> {
+    ///
+    /// Sums of all users stand in a row for each `part`, so that those who work on different partitions do not wait for
+    /// each other.
+    pub(crate) async fn write(self, tx: &mut Tx, part: i64) -> Result<()> {
         let sessions: Vec<(String, Session)> = self.sessions.into_iter().collect();
         for piece in chunks(&sessions) {
             let text = SESSIONS.text(tx, piece.len());
@@ -165,7 +168,7 @@ impl Tally {
             in_tx!(tx, c => {
                 let mut query = sqlx::query(text);
                 for ((hour, action), n) in piece {
-                    query = query.bind(hour).bind(action).bind(n);
+                    query = query.bind(hour).bind(action).bind(part).bind(n);
                 }
                 query.execute(c).await?;
             });
