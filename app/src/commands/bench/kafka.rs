@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::Method;
-use domain::{Activity, Clock, Outcome as Ending, SECOND, SystemClock, wire};
+use domain::{Activity, Clock, MINUTE, SystemClock, Timestamp, wire};
 use serde_json::Value;
 use store::{DETECTOR, Store};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,8 @@ use crate::output;
 
 /// Activities that the stages work on.
 const ACTIVITIES: usize = 200_000;
+/// The time over which they are spread, in microseconds: within the lateness.
+const SPREAD: i64 = 4 * MINUTE;
 /// Rows of one transaction of the preparation.
 const BATCH: usize = 1_000;
 /// Lines of one request at full load.
@@ -131,9 +133,11 @@ struct Stage<'a> {
 impl Stage<'_> {
     /// Journals the activities; how many a second.
     async fn fill(&self) -> Outcome<f64> {
-        let mut batches = Vec::new();
-        for _ in 0..ACTIVITIES / BATCH {
-            batches.push(activities(BATCH)?);
+        let (mut made, mut batches) = (Made::new(), Vec::new());
+        for batch in 0..ACTIVITIES / BATCH {
+            // As if they had come within the last minutes: many at once would be an attack.
+            let before = SPREAD / i64::try_from(ACTIVITIES / BATCH).unwrap_or(1) * i64::try_from(batch).unwrap_or(0);
+            batches.push(made.some(BATCH, SystemClock.now().plus(before - SPREAD))?);
         }
         let begun = Instant::now();
         for batch in batches {
@@ -224,34 +228,51 @@ fn rate(begun: Instant) -> f64 {
     ACTIVITIES as f64 / begun.elapsed().as_secs_f64()
 }
 
-/// A stretch of the made population, happening now.
-fn activities(count: usize) -> Outcome<Vec<Activity>> {
-    let (mut population, mut line, now) = (Population::new(), String::new(), SystemClock.now());
-    let one = |number: usize| {
-        line.clear();
-        population.line(&mut line);
-        let incoming = wire::parse(line.as_bytes()).map_err(|error| Failure::internal(error.to_string()))?;
-        let mut activity = incoming.into_activity(now, domain::ids::event_id(now), "bench");
-        activity.event_id = domain::ids::event_id(now);
-        activity.occurred_at = now.plus(-SECOND + i64::try_from(number).unwrap_or(0));
-        // Guessing would be found, and its alerts are not what is measured.
-        activity.outcome = Ending::Success;
-        Ok(activity)
-    };
-    (0..count).map(one).collect()
+/// The made population, in other people each time it has done so many things.
+struct Made {
+    population: Population,
+    count: usize,
+}
+
+impl Made {
+    fn new() -> Self {
+        Self { population: Population::new(), count: 0 }
+    }
+
+    /// The next activities, at a moment.
+    fn some(&mut self, count: usize, at: Timestamp) -> Outcome<Vec<Activity>> {
+        let (now, mut line) = (SystemClock.now(), String::new());
+        let mut one = |number: usize| {
+            line.clear();
+            self.population.line(&mut line);
+            let mut incoming = wire::parse(line.as_bytes()).map_err(|error| Failure::internal(error.to_string()))?;
+            incoming.event_id = Some(domain::ids::event_id(now));
+            incoming.occurred_at = Some(at.plus(i64::try_from(number).unwrap_or(0)));
+            // Others than before, or they would be reported for doing so much.
+            let turn = (self.count + number) / ACTIVITIES;
+            incoming.user = incoming.user.map(|user| format!("{user}-{turn}"));
+            incoming.session_id = incoming.session_id.map(|session| format!("{session}-{turn}"));
+            Ok(incoming.into_activity(now, domain::ids::event_id(now), "bench"))
+        };
+        let made = (0..count).map(&mut one).collect();
+        self.count += count;
+        made
+    }
 }
 
 /// Posts as much as is taken, and waits until all of it is stored and looked at; activities a second over both.
 async fn full_load(server: &Measurable, seconds: u64) -> Outcome<f64> {
     let begun = Instant::now();
     let mut clients = Vec::new();
-    for _ in 0..CLIENTS {
+    for number in 0..CLIENTS {
         let (address, token) = (server.address, server.token.clone());
         clients.push(tokio::spawn(async move {
+            let mut made = Made { count: ACTIVITIES * (number + 1), ..Made::new() };
             let mut client = Client::connect(address, Some(token)).await.map_err(Failure::internal)?;
             let mut sent = 0;
             while begun.elapsed() < Duration::from_secs(seconds) {
-                let lines: Vec<Value> = activities(LINES)?
+                let lines: Vec<Value> = made
+                    .some(LINES, SystemClock.now())?
                     .iter()
                     .filter_map(|activity| serde_json::from_str(&activity.to_json()).ok())
                     .collect();
