@@ -13,8 +13,9 @@ use super::group::Command;
 use super::probe::{self, Bounds};
 use super::{KafkaError, Settings};
 
-/// A partition is paused while so much of it waits to be read, and goes on below half of that.
-const MOST_RECORDS: usize = 4_000;
+/// A partition is paused while so much of it waits to be read, and goes on below half of that. Pausing throws away what the
+/// client has fetched ahead, so it should be rare.
+const MOST_RECORDS: usize = 20_000;
 const MOST_BYTES: usize = 8 << 20;
 /// How long a reader waits for the brokers to say that there is nothing more.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -293,12 +294,12 @@ mod tests {
         let (log, heard) = log();
         assert!(!log.buffer.push(record(1)), "not begun: not wanted");
         log.buffer.begin(0);
-        let pauses = (1..=4_000).filter(|seq| log.buffer.push(record(*seq))).count();
+        let pauses = (1..=20_000).filter(|seq| log.buffer.push(record(*seq))).count();
         assert_eq!(pauses, 1);
         assert_eq!(log.read_after(0, 10).await.expect("there").len(), 10);
         assert_eq!(log.read_after(0, 10).await.expect("there")[0].seq, 1, "not done: it comes again");
         assert!(heard.try_recv().is_err());
-        assert_eq!(log.read_after(2_001, 10).await.expect("there")[0].seq, 2_002);
+        assert_eq!(log.read_after(10_001, 10).await.expect("there")[0].seq, 10_002);
         assert!(matches!(heard.try_recv(), Ok(Command::Resume { .. })));
     }
 
