@@ -44,6 +44,7 @@ pub(crate) async fn locate(State(app): State<AppState>, mut request: Request, ne
         request_id: request.extensions().get::<RequestId>().map_or_else(|| "".into(), |id| id.0.clone()),
         ip: net::client(peer, headers, &app.config.trusted_proxies),
         user_agent: headers.get(header::USER_AGENT).map(agent),
+        trace: headers.get("traceparent").and_then(|value| net::trace(value.to_str().ok()?)),
         now: app.clock.now(),
     };
     request.extensions_mut().insert(Arc::new(origin));

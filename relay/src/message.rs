@@ -27,6 +27,9 @@ fn activity(payload: String) -> Vec<Message> {
     if let Some(request) = &activity.request_id {
         headers.push(("request_id", request.clone()));
     }
+    if let Some(trace) = activity.attributes.get("traceparent").and_then(|trace| trace.as_str()) {
+        headers.push(("traceparent", trace.to_owned()));
+    }
     let mut messages = Vec::with_capacity(2);
     if let Some(key) = source_key(&activity) {
         messages.push(Message { topic: BY_SOURCE, key, payload: payload.clone(), headers: headers.clone() });

@@ -10,7 +10,7 @@ use bus::kafka::{
 use domain::{Activity, JournalRecord, ManualClock, Partition, SystemClock, Timestamp};
 use relay::{Intake, RelayError, Status, run, take_in};
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection};
-use store::Store;
+use store::{Appended, IngestRecord, Move, Store};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -278,4 +278,42 @@ async fn poison_is_put_aside_with_its_reason_and_stops_nobody() {
     running.await.expect("no panic").expect("ends in order");
     producer.close().await;
     world.gone().await;
+}
+
+/// Between the journal and the logs an activity is in Kafka alone; its id is taken all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_with_an_id_that_is_under_way_is_never_lost_in_silence() {
+    let Some(world) = World::new(Arc::new(ManualClock::at(Timestamp::from_micros(0)))).await else { return };
+    let (running, _, stop) = world.relay();
+    world.store.append_posted(vec![activity(1, "ana")]).await.expect("appended");
+    world.journal_is_empty().await;
+    let other = Activity { action: "Delete".to_owned(), ..activity(1, "eve") };
+    let second = world.store.append_posted(vec![other]).await.expect("answered");
+    // A repetition is harmless.
+    world.store.append_posted(vec![activity(1, "ana")]).await.expect("answered");
+    world.journal_is_empty().await;
+    let mut stored = 0;
+    for (number, records) in (0..).zip(world.topic(ACTIVITY).await) {
+        let next = records.last().map_or(0, |last| last.seq);
+        let one = |record: JournalRecord| IngestRecord::Activity {
+            seq: record.seq,
+            activity: Box::new(Activity::from_json(&record.payload).expect("an activity")),
+            payload: record.payload,
+        };
+        let batch: Vec<IngestRecord> = records.into_iter().map(one).collect();
+        if batch.is_empty() {
+            continue;
+        }
+        let partition = Partition { topic: ACTIVITY, number };
+        let step = Move { partition, expected: 0, next, last_event: None };
+        stored += world.store.apply_ingest(step, batch.into()).await.expect("stored").stored;
+    }
+    let letters = world.store.count_dead_letters().await.expect("letters");
+    stop.cancel();
+    running.await.expect("no panic").expect("ends in order");
+    world.gone().await;
+    assert!(
+        second == [Appended::Conflict] || (stored == 1 && letters == 1),
+        "acknowledged as {second:?}; {stored} stored, {letters} put aside"
+    );
 }

@@ -17,6 +17,8 @@ pub(crate) struct Origin {
     pub(crate) request_id: Arc<str>,
     pub(crate) ip: IpAddr,
     pub(crate) user_agent: Option<Arc<str>>,
+    /// `traceparent` (W3C Trace Context), where the request belongs to a trace.
+    pub(crate) trace: Option<Arc<str>>,
     pub(crate) now: Timestamp,
 }
 
@@ -29,6 +31,9 @@ impl Origin {
         activity.source_ip = Some(self.ip);
         activity.user_agent = self.user_agent.as_deref().map(str::to_owned);
         activity.request_id = Some(self.request_id.to_string());
+        if let Some(trace) = &self.trace {
+            activity.attributes.insert("traceparent".to_owned(), trace.as_ref().into());
+        }
         activity
     }
 }

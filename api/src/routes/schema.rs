@@ -8,7 +8,7 @@ use axum::routing::get;
 use super::both;
 use crate::state::AppState;
 
-const ACTIVITY: &str = include_str!("../../activity.schema.json");
+const ACTIVITY: &str = include_str!("../../../docs/schemas/activity.in.schema.json");
 
 pub(crate) fn routes() -> Router<AppState> {
     both(Router::new(), "/api/schema/activity", get(activity))

@@ -76,6 +76,10 @@ impl Work {
             let ids = batch.as_array().expect("a list").iter().map(|event| event["event_id"].as_str().expect("an id"));
             self.events.lock().expect("unpoisoned").extend(ids.map(str::to_owned));
 
+            // A list of orders has ten thousand rows at most.
+            if turn % 3 != 0 {
+                continue;
+            }
             let order = json!({"item_id": self.item, "quantity": 1 + turn % 3});
             let key = format!("client-{client}-order-{turn}");
             let answer = self.until_answered("/api/orders/", &key, &order, StatusCode::CREATED).await;

@@ -1,11 +1,18 @@
-//! Two of each role over Kafka and MariaDB. In each round something is killed, stopped, taken away or added.
+//! Two of each role over Kafka and MariaDB. First all are restarted one after the other while requests go on; then, in each
+//! round, something is killed, stopped, taken away or added.
 //!
 //! `FAULTS_ROUNDS` says how many rounds (as many as there are faults, unless it is set), `FAULTS_SEED` in which order.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+use hyper::Method;
+use serde_json::{Value, json};
 
 use crate::audit::Site;
 use crate::clients::Work;
+use crate::http::call;
 use crate::process::{PASSWORD, Process, free_port};
 use crate::servers::Servers;
 
@@ -79,6 +86,50 @@ impl Installation {
         of.swap_remove(which)
     }
 
+    /// A new version: every process ends and comes back, and no request is refused. A client tries the other API when it
+    /// cannot connect, and nothing else.
+    async fn restart_one_after_the_other(&mut self, token: &str) {
+        let (over, ports) = (Arc::new(AtomicBool::new(false)), self.ports());
+        let client = |first: usize| {
+            let (over, ports, token) = (Arc::clone(&over), ports.clone(), token.to_owned());
+            tokio::spawn(async move {
+                let (mut answered, mut turn) = (0, first);
+                while !over.load(Ordering::SeqCst) {
+                    turn += 1;
+                    let events = json!([{"action": "View", "user": "ann", "event_id": uuid::Uuid::new_v4()}]);
+                    let (method, path, body) = match turn % 2 {
+                        0 => (Method::GET, "/api/inventory/", Value::Null),
+                        _ => (Method::POST, "/api/logs/", events),
+                    };
+                    let mut at = turn / 2;
+                    loop {
+                        match call(ports[at % ports.len()], &token, method.clone(), path, "", &body).await {
+                            Ok(answer) => {
+                                assert!(answer.status.is_success(), "{path}: {} {}", answer.status, answer.json());
+                                break;
+                            }
+                            Err(_) => at += 1,
+                        }
+                    }
+                    answered += 1;
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                answered
+            })
+        };
+        let clients = [client(0), client(1)];
+        let environment = self.environment.clone();
+        for (role, process) in &mut self.processes {
+            process.end().await;
+            *process = Process::start(role, process.port, &environment).await;
+        }
+        over.store(true, Ordering::SeqCst);
+        for client in clients {
+            let answered: usize = client.await.expect("no request is refused");
+            assert!(answered > 50, "only {answered} requests");
+        }
+    }
+
     async fn strike(&mut self, fault: Fault, round: usize) {
         let environment = self.environment.clone();
         match fault {
@@ -128,6 +179,7 @@ async fn nothing_is_lost_or_doubled_whatever_is_killed() {
     let seed = number("FAULTS_SEED").unwrap_or(0);
     let mut installation = Installation::start(servers).await;
     let work = Work::begin(installation.ports()).await;
+    installation.restart_one_after_the_other(&work.token).await;
     let clients = work.clients();
     for round in 0..rounds {
         // Five is prime to the number of faults: every one comes, in another order with another seed.

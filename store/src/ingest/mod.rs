@@ -9,7 +9,7 @@
 mod row;
 mod tally;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use domain::{Activity, Partition};
@@ -19,7 +19,7 @@ use crate::db::{Tx, in_tx};
 use crate::offsets::{INGEST, Move, move_offset};
 use crate::query::{clipped, id, run_in_tx};
 use crate::sql::{chunks, id_bytes, lists, statements};
-use crate::{ApplyError, Result, Store};
+use crate::{ApplyError, Error, Result, Store};
 
 use tally::Tally;
 
@@ -29,6 +29,7 @@ statements! {
 
 lists! {
     STORED = "SELECT event_id FROM user_logs WHERE event_id IN (", "?", ")";
+    STANDING = "SELECT event_id, payload FROM user_logs WHERE event_id IN (", "?", ")";
 }
 
 /// Characters of a reason: it may hold a part of what could not be read.
@@ -105,7 +106,7 @@ impl Store {
 /// Stores a batch; no offset is moved.
 pub(crate) async fn store(tx: &mut Tx, partition: Partition, records: &[IngestRecord]) -> Result<Ingested> {
     let mut done = Ingested::default();
-    let mut activities: Vec<(i64, &Activity, &str)> = Vec::with_capacity(records.len());
+    let mut activities: Vec<Positioned<'_>> = Vec::with_capacity(records.len());
     for record in records {
         match record {
             IngestRecord::Activity { seq, activity, payload } => activities.push((*seq, activity, payload)),
@@ -118,20 +119,38 @@ pub(crate) async fn store(tx: &mut Tx, partition: Partition, records: &[IngestRe
     // In the order of ids, of several with one id the first: two who insert the same ones do not wait for each other
     // in a circle.
     activities.sort_by_key(|(seq, activity, _)| (activity.event_id, *seq));
-    let given = activities.len();
-    activities.dedup_by_key(|(_, activity, _)| activity.event_id);
+    let mut again = Vec::new();
+    activities.dedup_by(|later, first| {
+        let same = later.1.event_id == first.1.event_id;
+        if same {
+            again.push(*later);
+        }
+        same
+    });
     let stored = stored(tx, &activities).await?;
     if !stored.is_empty() {
-        activities.retain(|(_, activity, _)| !stored.contains(&activity.event_id));
+        again.extend(activities.extract_if(.., |(_, activity, _)| stored.contains(&activity.event_id)));
     }
     row::insert(tx, &activities).await?;
+    // Whoever appends to the journal looks there and in the logs for an id; between the two it is in Kafka alone, and
+    // another activity may have been acknowledged under it.
+    if partition != Partition::JOURNAL {
+        let conflicts = conflicts(tx, &again).await?;
+        for (seq, activity, payload) in &conflicts {
+            let reason = format!("another activity has the id {} and stands", activity.event_id);
+            dead_letter(tx, partition, *seq, &reason, payload).await?;
+        }
+        done.dead += conflicts.len();
+        done.known = again.len() - conflicts.len();
+    } else {
+        done.known = again.len();
+    }
     let mut tally = Tally::default();
     for (_, activity, _) in &activities {
         tally.add(activity);
     }
     tally.write(tx, i64::from(partition.number)).await?;
     done.stored = activities.len();
-    done.known = given - activities.len();
     done.late = activities.iter().filter(|(_, activity, _)| activity.late).count();
     Ok(done)
 }
@@ -154,8 +173,35 @@ pub(crate) async fn dead_letter(
     Ok(())
 }
 
+/// Position, activity and the text that it was read from.
+type Positioned<'a> = (i64, &'a Activity, &'a str);
+
+/// Which of the activities say something else than what is stored under their ids.
+async fn conflicts<'a>(tx: &mut Tx, again: &[Positioned<'a>]) -> Result<Vec<Positioned<'a>>> {
+    let mut found = Vec::new();
+    for piece in chunks(again) {
+        let rows: Vec<(Vec<u8>, String)> = in_tx!(tx, c => {
+            let mut query = sqlx::query_as(STANDING.of(piece.len()));
+            for (_, activity, _) in piece {
+                query = query.bind(id_bytes(activity.event_id));
+            }
+            query.fetch_all(c).await?
+        });
+        let mut standing = HashMap::with_capacity(rows.len());
+        for (bytes, payload) in rows {
+            let activity = Activity::from_json(&payload).map_err(|error| Error::Fault(error.into()))?;
+            standing.insert(id(&bytes)?, activity);
+        }
+        let differs = |(_, activity, _): &&Positioned<'a>| {
+            standing.get(&activity.event_id).is_some_and(|stands| !activity.same_content(stands))
+        };
+        found.extend(piece.iter().filter(differs));
+    }
+    Ok(found)
+}
+
 /// Which of the activities are stored.
-async fn stored(tx: &mut Tx, activities: &[(i64, &Activity, &str)]) -> Result<HashSet<Uuid>> {
+async fn stored(tx: &mut Tx, activities: &[Positioned<'_>]) -> Result<HashSet<Uuid>> {
     let mut found = HashSet::new();
     for piece in chunks(activities) {
         let rows: Vec<(Vec<u8>,)> = in_tx!(tx, c => {
