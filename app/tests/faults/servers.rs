@@ -28,7 +28,7 @@ impl Servers {
         // MariaDB does not run as root, and has to walk in.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(folder.path(), open).expect("permissions");
-        let servers = Self { scripts: scripts.into(), folder, mariadb: free_port(), kafka: free_pair() };
+        let servers = Self { scripts: scripts.into(), folder, mariadb: free_port(), kafka: free_port() };
         servers.run("mariadb", "start", Some(servers.mariadb));
         servers.run("kafka", "start", Some(servers.kafka));
         Some(servers)
@@ -63,16 +63,6 @@ impl Drop for Servers {
             let script = self.scripts.join(server).join(format!("{server}.sh"));
             // At the end of a failed test one may be down already.
             let _ = Command::new(script).arg("kill").arg(self.folder.path().join(server)).status();
-        }
-    }
-}
-
-/// A free port whose neighbour is free as well: Kafka's controller takes that.
-fn free_pair() -> u16 {
-    loop {
-        let port = free_port();
-        if port < u16::MAX && std::net::TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
-            return port;
         }
     }
 }
