@@ -29,9 +29,11 @@ enum Fault {
     Joined(&'static str),
     BrokerKilled,
     DatabaseKilled,
+    /// The server answers nobody for some seconds.
+    DatabaseSlow,
 }
 
-const FAULTS: [Fault; 12] = [
+const FAULTS: [Fault; 13] = [
     Fault::Killed("ingest"),
     Fault::Killed("detector"),
     Fault::Killed("api"),
@@ -44,6 +46,7 @@ const FAULTS: [Fault; 12] = [
     Fault::Restarted("ingest"),
     Fault::Joined("ingest"),
     Fault::Restarted("api"),
+    Fault::DatabaseSlow,
 ];
 
 /// A member that says nothing for so long loses its partitions.
@@ -158,6 +161,11 @@ impl Installation {
                 self.servers.run("kafka", "kill", None);
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 self.servers.run("kafka", "restart", None);
+            }
+            Fault::DatabaseSlow => {
+                self.servers.signal("mariadb", "STOP");
+                tokio::time::sleep(SESSION / 2).await;
+                self.servers.signal("mariadb", "CONT");
             }
             Fault::DatabaseKilled => {
                 self.servers.run("mariadb", "kill", None);

@@ -4,7 +4,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `embedded` | one process on SQLite |
+//! | `embedded`, `full_disk` | one process on SQLite |
 //! | `distributed` | two of each role over a Kafka and a MariaDB of the test's own |
 //! | `clients`, `http` | who works meanwhile |
 //! | `process`, `servers` | what is killed |
@@ -14,6 +14,7 @@ mod audit;
 mod clients;
 mod distributed;
 mod embedded;
+mod full_disk;
 mod http;
 mod process;
 mod servers;

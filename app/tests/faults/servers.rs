@@ -44,6 +44,13 @@ impl Servers {
         assert!(done.success(), "{server} {verb}: {done}");
     }
 
+    /// Sends a signal to one of them.
+    pub(crate) fn signal(&self, server: &str, signal: &str) {
+        let pid = std::fs::read_to_string(self.folder.path().join(server).join("pid")).expect("its process id");
+        let sent = Command::new("kill").args([&format!("-{signal}"), pid.trim()]).status();
+        assert!(sent.expect("kill runs").success(), "{server}: {signal}");
+    }
+
     /// A database of its own on the server.
     pub(crate) fn database(&self, name: &str) -> String {
         let made = Command::new("mariadb")
