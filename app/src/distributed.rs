@@ -28,6 +28,8 @@ pub(crate) fn kafka(config: &Config) -> Option<kafka::Settings> {
         brokers: config.kafka_brokers.clone()?,
         prefix: config.kafka_topic_prefix.clone(),
         partitions: config.kafka_partitions,
+        replication: config.kafka_replication,
+        retention: Duration::from_micros(config.kafka_retention.unsigned_abs()),
         session_timeout: Duration::from_micros(config.kafka_session_timeout.unsigned_abs()),
         extra: config.kafka_settings.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned())).collect(),
     })
@@ -163,6 +165,10 @@ pub(crate) fn readiness(
             }
             if let Ok(status) = store.journal_status().await {
                 members.insert("journal_pending".to_owned(), status.rows.into());
+            }
+            if let Ok(oldest) = store.journal_oldest().await {
+                let age = oldest.map_or(0, |oldest| store.now().since(oldest).max(0) / domain::SECOND);
+                members.insert("journal_age_s".to_owned(), age.into());
             }
             let (late, behind) = fleet.late_and_behind();
             members.insert("watermark".to_owned(), json!(fleet.watermark()));

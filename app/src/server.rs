@@ -113,7 +113,8 @@ impl Server {
         let started = roles::start(parts, self.role, listener, &mut tasks).await;
         if started.is_ok() {
             let (store, config, clock) = (self.store.clone(), self.config.clone(), self.clock.clone());
-            tasks.spawn("upkeep", Stage::Back, move |stop| upkeep::run(store, config, clock, stop));
+            let role = self.role;
+            tasks.spawn("upkeep", Stage::Back, move |stop| upkeep::run(store, config, role, clock, stop));
         }
         let outcome = match started {
             Ok(()) => tasks.run().await,

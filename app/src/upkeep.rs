@@ -1,4 +1,5 @@
-//! What has to be done from time to time: the journal forgets what both workers have, the logs what is too old.
+//! What has to be done from time to time: the journal forgets what both workers have, or is measured where a relay empties
+//! it; the logs forget what is too old.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::failure::Outcome;
+use crate::roles::ProcessRole;
 
 /// How often the journal is looked at. It is read in the meantime, so a few seconds more cost space and nothing else.
 const JOURNAL: Duration = Duration::from_secs(10);
@@ -21,11 +23,25 @@ const CHUNK: i64 = 1_000;
 ///
 /// # Errors
 /// None.
-pub(crate) async fn run(store: Store, config: Arc<Config>, clock: SharedClock, stop: CancellationToken) -> Outcome {
+pub(crate) async fn run(
+    store: Store,
+    config: Arc<Config>,
+    role: ProcessRole,
+    clock: SharedClock,
+    stop: CancellationToken,
+) -> Outcome {
     let mut round: u32 = 0;
     while stop.run_until_cancelled(tokio::time::sleep(JOURNAL)).await.is_some() {
         if let Err(error) = trim(&store).await {
             tracing::warn!(%error, "the journal could not be trimmed; it is tried again");
+        }
+        // Who takes activities has to know when it is full.
+        if let Err(error) = store.journal_status().await {
+            tracing::warn!(%error, "the journal could not be measured; it is tried again");
+        }
+        // The logs are ingest's.
+        if !role.ingests() {
+            continue;
         }
         round = (round + 1) % LOGS;
         if round == 1

@@ -48,6 +48,8 @@ pub const KEYS: &[Key] = &[
     key("auto_migrate", "AUTO_MIGRATE", Some("true")),
     key("kafka_brokers", "KAFKA_BROKERS", None).flag("--kafka-brokers"),
     key("kafka_partitions", "KAFKA_PARTITIONS", Some("12")),
+    key("kafka_replication", "KAFKA_REPLICATION", None).unset("three, or as many as there are brokers"),
+    key("kafka_retention", "KAFKA_RETENTION", Some("7d")),
     key("kafka_topic_prefix", "KAFKA_TOPIC_PREFIX", None),
     key("kafka_session_timeout", "KAFKA_SESSION_TIMEOUT", Some("10s")),
     key("kafka_instance", "KAFKA_INSTANCE", None).unset("none: a process that restarts is a new one to Kafka"),

@@ -50,6 +50,10 @@ pub struct Config {
     pub kafka_brokers: Option<String>,
     /// Partitions of topics that are made; the same for every process.
     pub kafka_partitions: i32,
+    /// Replicas of topics that are made; `None` is three, or as many as there are brokers.
+    pub kafka_replication: Option<i32>,
+    /// How long topics that are made keep activities, in microseconds.
+    pub kafka_retention: i64,
     /// Stands before the names of topics and groups.
     pub kafka_topic_prefix: String,
     /// After so long without a word from a process others take over its work, in microseconds.
@@ -106,6 +110,8 @@ impl Config {
             auto_migrate: required(layers, "auto_migrate", read::switch)?,
             kafka_brokers: optional(layers, "kafka_brokers", read::brokers)?,
             kafka_partitions: required(layers, "kafka_partitions", |text| read::number_within(text, 1, 1_000))?,
+            kafka_replication: optional(layers, "kafka_replication", |text| read::number_within(text, 1, 100))?,
+            kafka_retention: required(layers, "kafka_retention", |text| read::duration_within(text, "1h", "36500d"))?,
             kafka_topic_prefix: optional(layers, "kafka_topic_prefix", read::prefix)?.unwrap_or_default(),
             kafka_session_timeout: required(layers, "kafka_session_timeout", |text| {
                 read::duration_within(text, "6s", "5m")

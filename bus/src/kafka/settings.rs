@@ -23,6 +23,10 @@ pub struct Settings {
     pub prefix: String,
     /// Partitions of a topic that is made.
     pub partitions: i32,
+    /// Replicas of a topic that is made; none: three, or as many as there are brokers.
+    pub replication: Option<i32>,
+    /// How long a topic that is made keeps activities: so long a reader may be away.
+    pub retention: Duration,
     /// After so long without a word from it, a member's partitions go to others.
     pub session_timeout: Duration,
     /// Settings of librdkafka beside ours: TLS, SASL. The values may be secrets.
@@ -31,12 +35,14 @@ pub struct Settings {
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { brokers, prefix, partitions, session_timeout, extra } = self;
+        let Self { brokers, prefix, partitions, replication, retention, session_timeout, extra } = self;
         let extra: Vec<&str> = extra.iter().map(|(name, _)| name.as_str()).collect();
         f.debug_struct("Settings")
             .field("brokers", brokers)
             .field("prefix", prefix)
             .field("partitions", partitions)
+            .field("replication", replication)
+            .field("retention", retention)
             .field("session_timeout", session_timeout)
             .field("extra", &extra)
             .finish()
@@ -51,6 +57,8 @@ impl Settings {
             brokers: brokers.into(),
             prefix: String::new(),
             partitions: 12,
+            replication: None,
+            retention: Duration::from_secs(7 * 24 * 60 * 60),
             session_timeout: Duration::from_secs(10),
             extra: Vec::new(),
         }

@@ -11,8 +11,6 @@ use super::{KafkaError, Settings};
 
 /// How long one question to the brokers may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Messages of activities are kept for a week: so long a reader may be away.
-const RETENTION_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 
 /// Makes the topics that are missing and checks the others. Returns what is not as it should be and does no harm yet, in
 /// sentences.
@@ -35,7 +33,12 @@ pub async fn prepare_topics(settings: &Settings) -> Result<Vec<String>, KafkaErr
                 .to_owned(),
         );
     }
-    let replicas = brokers.clamp(1, 3);
+    let replicas = settings.replication.unwrap_or_else(|| brokers.clamp(1, 3));
+    if replicas > brokers {
+        return Err(KafkaError::Refused(format!(
+            "KAFKA_REPLICATION is {replicas}, and there are {brokers} brokers; start more, or set a lower number"
+        )));
+    }
     for topic in [ACTIVITY_IN, ACTIVITY, BY_SOURCE, ALERTS] {
         let name = settings.name(topic);
         match there.iter().find(|(known, ..)| *known == name) {
@@ -54,7 +57,7 @@ pub async fn prepare_topics(settings: &Settings) -> Result<Vec<String>, KafkaErr
                         "topic {name} has {copies} replicas; with {brokers} brokers it should have {replicas}"
                     ));
                 }
-                warnings.extend(configured(&admin, &name, topic, replicas).await?);
+                warnings.extend(configured(&admin, settings, topic, replicas).await?);
             }
         }
     }
@@ -84,7 +87,7 @@ async fn make(
     topic: &str,
     replicas: i32,
 ) -> Result<(), KafkaError> {
-    let (name, retention) = (settings.name(topic), RETENTION_MS.to_string());
+    let (name, retention) = (settings.name(topic), settings.retention.as_millis().to_string());
     let mut new = NewTopic::new(&name, settings.partitions, TopicReplication::Fixed(replicas));
     new = match topic {
         ALERTS => new.set("cleanup.policy", "compact"),
@@ -118,12 +121,13 @@ async fn make(
 /// What of a topic's configuration is not as it should be.
 async fn configured(
     admin: &AdminClient<DefaultClientContext>,
-    name: &str,
+    settings: &Settings,
     topic: &str,
     replicas: i32,
 ) -> Result<Vec<String>, KafkaError> {
+    let (name, wanted) = (settings.name(topic), i64::try_from(settings.retention.as_millis()).unwrap_or(i64::MAX));
     let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
-    let described = admin.describe_configs([&ResourceSpecifier::Topic(name)], &options).await?;
+    let described = admin.describe_configs([&ResourceSpecifier::Topic(&name)], &options).await?;
     let mut warnings = Vec::new();
     for resource in described.into_iter().flatten() {
         let value = |key: &str| resource.get(key).and_then(|entry| entry.value.clone()).unwrap_or_default();
@@ -142,9 +146,9 @@ async fn configured(
             )));
         }
         let retention: i64 = value("retention.ms").parse().unwrap_or(-1);
-        if topic != ALERTS && (0..RETENTION_MS).contains(&retention) {
+        if topic != ALERTS && (0..wanted).contains(&retention) {
             warnings.push(format!(
-                "topic {name} keeps messages for {} hours; a reader that is away for longer misses some (retention.ms={RETENTION_MS})",
+                "topic {name} keeps messages for {} hours; a reader that is away for longer misses some (KAFKA_RETENTION says retention.ms={wanted})",
                 retention / 3_600_000
             ));
         }

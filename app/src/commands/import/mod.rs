@@ -79,6 +79,7 @@ impl Import<'_> {
         self.begin("users").await?;
         let mut after = i64::MIN;
         loop {
+            self.tally.show("users");
             let page = self.legacy.users(after, PAGE).await.map_err(from_failed)?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.id;
@@ -106,6 +107,7 @@ impl Import<'_> {
         self.begin("inventory_items").await?;
         let mut after = i64::MIN;
         loop {
+            self.tally.show("inventory_items");
             let page = self.legacy.items(after, PAGE).await.map_err(from_failed)?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.id;
@@ -131,6 +133,7 @@ impl Import<'_> {
         let (users, items) = (self.map("user").await?, self.map("item").await?);
         let mut after = i64::MIN;
         loop {
+            self.tally.show("orders");
             let page = self.legacy.orders(after, PAGE).await.map_err(from_failed)?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.id;
@@ -160,6 +163,7 @@ impl Import<'_> {
         let (users, names) = (self.map("user").await?, self.names().await?);
         let mut after = i64::MIN;
         loop {
+            self.tally.show("user_logs");
             let page = self.legacy.logs(after, PAGE).await.map_err(from_failed)?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.id;
@@ -182,6 +186,7 @@ impl Import<'_> {
         let (users, names) = (self.map("user").await?, self.names().await?);
         let mut after = String::new();
         loop {
+            self.tally.show("sessions");
             let page = self.legacy.sessions(&after, PAGE).await.map_err(from_failed)?;
             let Some(last) = page.last() else { return Ok(()) };
             after.clone_from(&last.session_id);
