@@ -33,6 +33,9 @@ pub type DryRun = Arc<dyn Fn(String, Timestamp, Timestamp) -> HookFuture<Result<
 /// Members of `/api/health/ready` that only the running workers know, such as `watermark`.
 pub type Readiness = Arc<dyn Fn() -> HookFuture<Map<String, Value>> + Send + Sync>;
 
+/// The text of `GET /metrics`.
+pub type Metrics = Arc<dyn Fn() -> HookFuture<String> + Send + Sync>;
+
 /// All hooks; absent ones make their endpoints answer 503.
 #[derive(Clone, Default)]
 pub struct Hooks {
@@ -46,4 +49,6 @@ pub struct Hooks {
     pub dry_run: Option<DryRun>,
     /// More members for `GET /api/health/ready`.
     pub readiness: Option<Readiness>,
+    /// `GET /metrics`; absent, there is nothing at that address.
+    pub metrics: Option<Metrics>,
 }

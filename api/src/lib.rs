@@ -38,7 +38,7 @@ mod state;
 mod user_view;
 
 pub use config::Config;
-pub use hooks::{DryRun, HookFuture, Hooks, Readiness, Reprocess, Reprocessed};
+pub use hooks::{DryRun, HookFuture, Hooks, Metrics, Readiness, Reprocess, Reprocessed};
 pub use routes::{health_alone, router};
 pub use serve::serve;
 pub use state::{AppState, SetupError};

@@ -11,6 +11,7 @@
 //! | `upkeep` | trimming the journal, forgetting old activities |
 //! | `data` | the data directory: its lock, what is kept in it, opening the database |
 //! | `lifecycle` | signals, tasks, the two stages of the end |
+//! | `metrics` | what Prometheus is told |
 //! | `logging` | text on a terminal, JSON elsewhere |
 //! | [`failure`] | why a command did not do what was asked: one line and an exit code |
 //! | `output` | standard output: the only place that writes to it |
@@ -31,6 +32,7 @@ pub mod failure;
 mod hooks;
 mod lifecycle;
 mod logging;
+mod metrics;
 mod output;
 mod roles;
 mod server;

@@ -15,8 +15,8 @@ use tokio::net::TcpListener;
 use crate::config::{Config, Secret};
 use crate::distributed;
 use crate::failure::{Failure, Outcome};
-use crate::hooks;
 use crate::lifecycle::{Stage, Tasks};
+use crate::{hooks, metrics};
 
 /// What the roles are made of.
 #[derive(Clone)]
@@ -136,6 +136,7 @@ fn api_state(parts: &Parts, detector: &worker::Parts, readiness: api::Readiness)
             Box::pin(async move { hooks::dry_run(&parts.config, &parts.store, parts.zone, text, (from, to)).await })
         })),
         reprocess: Some(hooks::reprocess(detector.clone())),
+        metrics: parts.config.metrics.then(|| metrics::hook(parts.store.clone(), readiness.clone())).flatten(),
         readiness: Some(readiness),
     };
     AppState::new(settings, parts.store.clone(), parts.clock.clone(), hooks)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bus::Backoff;
-use domain::{Activity, Alert, AlertState, Partition, Severity, Timestamp};
+use domain::{Activity, Alert, AlertState, Partition, Severity, Timestamp, metric};
 use store::{ApplyError, Change, DetectionBatch, Evidence, Move, NewGap, Store};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -179,7 +179,10 @@ impl Sink {
 
     fn tell(&mut self, alert_id: Uuid, alert: &Alert) {
         if alert.state == AlertState::Open {
-            self.told.insert(alert_id, Told::of(alert));
+            if self.told.insert(alert_id, Told::of(alert)).is_none() && alert.severity != Severity::Informational {
+                let (rule, severity) = (alert.rule.clone(), alert.severity.to_string());
+                metrics::counter!(metric::ALERTS, "rule" => rule, "severity" => severity).increment(1);
+            }
         } else {
             self.told.remove(&alert_id);
         }

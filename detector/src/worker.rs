@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bus::{Backoff, Batch, Reader};
-use domain::{JournalRead, MINUTE, Partition, SharedClock, Timestamp};
+use domain::{JournalRead, MINUTE, Partition, SharedClock, Timestamp, metric};
 use store::Store;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,9 @@ use crate::snapshots::Snapshots;
 const BATCH: usize = 1_000;
 /// While nothing comes, the watermark follows the clock this often.
 const IDLE: Duration = Duration::from_secs(1);
+/// How often it is said what the engine takes; a sixtieth as often with many keys.
+const WEIGHED: Duration = Duration::from_secs(10);
+const MANY_KEYS: usize = 100_000;
 /// How much later than the lateness allows a record may be committed and still find the watermark behind it.
 pub(crate) const GRACE: i64 = MINUTE;
 
@@ -142,6 +145,7 @@ pub(crate) async fn work<L: JournalRead>(
         sink: Sink::new(parts.store.clone(), parts.partition, parts.rules.clone(), stored).with(gaps),
         snapshots: Snapshots::new(parts.store.clone(), parts.partition, &engine),
         watermark,
+        weighed: None,
         engine,
         parts,
     };
@@ -168,6 +172,8 @@ struct Worker<L> {
     snapshots: Snapshots,
     /// Up to here the engine has decided.
     watermark: Timestamp,
+    /// When it was last said what the engine takes.
+    weighed: Option<Instant>,
 }
 
 impl<L: JournalRead> Worker<L> {
@@ -197,6 +203,8 @@ impl<L: JournalRead> Worker<L> {
             }
         }
         self.snapshots.observed(batch.records.len());
+        metrics::counter!(metric::OBSERVED).increment(batch.records.len() as u64);
+        self.weigh();
         if batch.is_empty() && self.reader.caught_up() {
             newest = (self.parts.passed)();
         }
@@ -215,6 +223,20 @@ impl<L: JournalRead> Worker<L> {
             self.snapshots.take(&mut self.engine, batch.to).await?;
         }
         Ok(whole)
+    }
+
+    /// Tells now and then what the engine takes: to look takes the longer, the more it holds.
+    fn weigh(&mut self) {
+        let every = if self.engine.keys() > MANY_KEYS { WEIGHED * 60 } else { WEIGHED };
+        if self.weighed.is_some_and(|at| at.elapsed() < every) {
+            return;
+        }
+        self.weighed = Some(Instant::now());
+        let (footprint, partition) = (self.engine.footprint(), self.parts.partition.to_string());
+        #[expect(clippy::cast_precision_loss, reason = "bytes and keys")]
+        let (bytes, keys) = (footprint.bytes as f64, footprint.keys as f64);
+        metrics::gauge!(metric::ENGINE_BYTES, "partition" => partition.clone()).set(bytes);
+        metrics::gauge!(metric::ENGINE_KEYS, "partition" => partition).set(keys);
     }
 
     /// The next records; none where the process is to stop before the log can be read.

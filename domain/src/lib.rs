@@ -10,6 +10,7 @@
 //! | `role`, `account` | [`Role`]; rules of names and passwords |
 //! | `journal` | [`JournalRead`]: the ordered log that the workers read |
 //! | `partition` | [`Partition`]s of a log, and by which keys activities are split among them |
+//! | [`metric`] | the names of the figures that the program keeps of itself |
 //! | `clock`, `time`, `ids`, `name` | the only clock, [`Timestamp`], ids, canonical user names |
 //!
 //! To add a member to the activity: the field in `activity`, its row in [`wire`]'s table, its column in the store.
@@ -20,6 +21,7 @@ mod alert;
 mod clock;
 pub mod ids;
 mod journal;
+pub mod metric;
 mod name;
 mod partition;
 pub mod risk;

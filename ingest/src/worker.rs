@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bus::{Backoff, Reader, Record};
-use domain::{JournalRead, Partition};
+use domain::{JournalRead, Partition, metric};
 use store::{ApplyError, INGEST, IngestRecord, Ingested, Move, Store};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -126,6 +126,10 @@ impl<L: JournalRead> Worker<L> {
             let last_event = last_event(partition, &records);
             let step = Move { partition, expected, next, last_event };
             let Ingested { stored, known, dead, late } = store.apply_ingest(step, records).await?;
+            for (outcome, records) in [("stored", stored), ("known", known), ("dead", dead)] {
+                metrics::counter!(metric::INGESTED, "outcome" => outcome).increment(records as u64);
+            }
+            metrics::counter!(metric::INGESTED_LATE).increment(late as u64);
             tracing::debug!(%partition, next, stored, known, dead, late, "ingested");
             Ok(())
         });

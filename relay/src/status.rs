@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use domain::metric;
+
 /// How far this process's relay is.
 #[derive(Debug, Default)]
 pub struct Status {
@@ -34,6 +36,8 @@ impl Status {
     }
 
     pub(crate) fn count(&self, published: usize, failed: usize) {
+        metrics::counter!(metric::RELAY_PUBLISHED).increment(published as u64);
+        metrics::counter!(metric::RELAY_FAILED).increment(failed as u64);
         self.published.fetch_add(published as u64, Ordering::Relaxed);
         self.failed.fetch_add(failed as u64, Ordering::Relaxed);
     }

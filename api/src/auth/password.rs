@@ -81,6 +81,7 @@ impl Hasher {
             }
             let (give, wait) = oneshot::channel();
             slots.waiting += 1;
+            tell(&slots);
             let queue = slots.queues.entry(source).or_default();
             queue.push_back(give);
             if queue.len() == 1 {
@@ -98,6 +99,11 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(Problem::internal)?.map_err(Problem::internal)
 }
 
+#[expect(clippy::cast_precision_loss, reason = "a queue of some hundred")]
+fn tell(slots: &Slots) {
+    metrics::gauge!(domain::metric::BCRYPT_WAITING).set(slots.waiting as f64);
+}
+
 fn lock(slots: &Mutex<Slots>) -> std::sync::MutexGuard<'_, Slots> {
     slots.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -113,6 +119,7 @@ impl Drop for Turn {
                     return;
                 };
                 slots.waiting -= 1;
+                tell(&slots);
                 let queue = slots.queues.get_mut(&source);
                 let next = queue.and_then(VecDeque::pop_front);
                 if slots.queues.get(&source).is_some_and(|queue| !queue.is_empty()) {

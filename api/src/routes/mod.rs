@@ -9,6 +9,7 @@ mod health;
 mod inventory;
 mod keys;
 mod logs;
+mod metrics;
 mod orders;
 mod rules;
 mod schema;
@@ -17,7 +18,7 @@ mod users;
 
 use axum::Router;
 use axum::http::{HeaderValue, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::MethodRouter;
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -51,6 +52,8 @@ pub fn router(app: AppState) -> Router {
         .merge(located)
         .merge(health::routes())
         .merge(schema::routes())
+        .route_layer(from_fn(metrics::measure))
+        .merge(metrics::routes())
         .fallback(shell::unknown_route)
         .method_not_allowed_fallback(shell::wrong_method)
         .layer(from_fn_with_state(app.clock.clone(), shell::wrap))
@@ -64,6 +67,7 @@ pub fn router(app: AppState) -> Router {
 pub fn health_alone(app: AppState) -> Router {
     Router::new()
         .merge(health::routes())
+        .merge(metrics::routes())
         .fallback(shell::unknown_route)
         .method_not_allowed_fallback(shell::wrong_method)
         .layer(from_fn_with_state(app.clock.clone(), shell::wrap))

@@ -56,6 +56,7 @@ pub const KEYS: &[Key] = &[
     // A secret because passwords may stand in it.
     key("kafka_settings", "KAFKA_SETTINGS", None).unset("none: plain text, no log-in").secret(),
     key("journal_limit", "JOURNAL_LIMIT", Some("5000000")),
+    key("metrics", "METRICS", None).unset("on while `listen` is a loopback address"),
     key("rules", "RULES", None).flag("--rules").unset("the set in the binary"),
     key("jwt_secret_key", "JWT_SECRET_KEY", None).unset("made at first start, kept in the data directory").secret(),
     key("admin_password", "ADMIN_PASSWORD", None).unset("made at first start").secret(),

@@ -78,6 +78,8 @@ pub struct Config {
     pub rate_limit: bool,
     /// Whether anybody may register as an Employee.
     pub self_registration: bool,
+    /// Whether anybody who reaches the address may read `/metrics`.
+    pub metrics: bool,
     /// Zone of the working hours; `None` is the one that was kept at first start.
     pub time_zone: Option<Tz>,
     /// What counts as working hours, in the words of the rules' calendar.
@@ -127,6 +129,7 @@ impl Config {
             rate_limit: required(layers, "rate_limit", read::switch)?,
             self_registration: optional(layers, "self_registration", read::switch)?
                 .unwrap_or_else(|| listen.ip().is_loopback()),
+            metrics: optional(layers, "metrics", read::switch)?.unwrap_or_else(|| listen.ip().is_loopback()),
             time_zone: optional(layers, "time_zone", read::zone)?,
             working_hours: required(layers, "working_hours", read::hours)?,
             lateness: required(layers, "lateness", |text| read::duration_within(text, "0s", "7d"))?,

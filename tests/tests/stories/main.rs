@@ -11,6 +11,7 @@ mod keys;
 mod lists;
 mod logging_in;
 mod logs;
+mod metrics;
 mod orders;
 mod overview;
 mod posting;

@@ -1,0 +1,129 @@
+//! What Prometheus is told: counters where things happen, and what is looked up when it asks.
+
+use std::sync::{Arc, OnceLock};
+
+use domain::metric::{self, Kind, METRICS};
+use domain::{DAY, SECOND};
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use serde_json::{Map, Value};
+use store::Store;
+
+/// Bounds of times to answer, in seconds.
+const BUCKETS: [f64; 12] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
+/// Most gaps that are counted.
+const GAPS: i64 = 10_000;
+
+/// The recorder of this process; made once, whatever starts in it.
+fn recorder() -> Option<&'static PrometheusHandle> {
+    static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+    HANDLE
+        .get_or_init(|| {
+            let times = Matcher::Full(metric::HTTP_SECONDS.to_owned());
+            let builder = PrometheusBuilder::new().set_buckets_for_metric(times, &BUCKETS);
+            let installed = builder
+                .map_err(|error| error.to_string())
+                .and_then(|builder| builder.install_recorder().map_err(|error| error.to_string()));
+            match installed {
+                Ok(handle) => {
+                    describe();
+                    Some(handle)
+                }
+                Err(error) => {
+                    tracing::error!(error, "nothing can be told to Prometheus");
+                    None
+                }
+            }
+        })
+        .as_ref()
+}
+
+fn describe() {
+    for metric in METRICS {
+        match metric.kind {
+            Kind::Counter => describe_counter!(metric.name, metric.help),
+            Kind::Gauge => describe_gauge!(metric.name, metric.help),
+            Kind::Histogram => describe_histogram!(metric.name, Unit::Seconds, metric.help),
+        }
+    }
+}
+
+/// Answers `GET /metrics`.
+pub(crate) fn hook(store: Store, readiness: api::Readiness) -> Option<api::Metrics> {
+    let handle = recorder()?;
+    Some(Arc::new(move || {
+        let (store, readiness) = (store.clone(), readiness.clone());
+        Box::pin(async move {
+            look(&store, &readiness().await).await;
+            process();
+            gauge!(metric::BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+            handle.run_upkeep();
+            handle.render()
+        })
+    }))
+}
+
+/// What is looked up. What cannot be, keeps its last value: that the database is away is told by others.
+async fn look(store: &Store, ready: &Map<String, Value>) {
+    let now = store.now();
+    #[expect(clippy::cast_precision_loss, reason = "counts of rows")]
+    let set = |name: &'static str, value: i64| gauge!(name).set(value as f64);
+    let member = |name: &str| ready.get(name).and_then(Value::as_i64);
+    if let Ok(status) = store.journal_status().await {
+        set(metric::JOURNAL_ROWS, status.rows);
+        // Where no Kafka stands between, readers stand in the journal itself.
+        if !ready.contains_key("kafka") {
+            for (name, reader) in [(metric::INGEST_LAG, store::INGEST), (metric::DETECTOR_LAG, store::DETECTOR)] {
+                if let Ok(at) = store.offset(reader).await {
+                    set(name, (status.last_seq - at).max(0));
+                }
+            }
+        }
+    }
+    if let Ok(oldest) = store.journal_oldest().await {
+        set(metric::JOURNAL_AGE, oldest.map_or(0, |oldest| now.since(oldest).max(0) / SECOND));
+    }
+    for (name, member) in [
+        (metric::INGEST_LAG, member("ingest_lag")),
+        (metric::DETECTOR_LAG, member("detector_lag")),
+        (metric::BEHIND, member("behind")),
+        (metric::PARTITIONS, member("partitions")),
+    ] {
+        if let Some(value) = member {
+            set(name, value);
+        }
+    }
+    if let Some(relay) = ready.get("relay") {
+        set(metric::RELAY_LEADS, i64::from(relay == "leads"));
+    }
+    let watermark = ready.get("watermark").and_then(Value::as_str).and_then(domain::Timestamp::parse);
+    if let Some(watermark) = watermark {
+        set(metric::WATERMARK_AGE, now.since(watermark) / SECOND);
+    }
+    if let Ok(letters) = store.count_dead_letters().await {
+        set(metric::DEAD_LETTERS, letters);
+    }
+    if let Ok(gaps) = store.coverage_gaps(now.plus(-7 * DAY), GAPS).await {
+        set(metric::COVERAGE_GAPS, i64::try_from(gaps.len()).unwrap_or(i64::MAX));
+    }
+}
+
+/// What the system says of this process (proc(5)); elsewhere than on Linux it says nothing.
+fn process() {
+    if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
+        #[expect(clippy::cast_precision_loss, reason = "a number of files")]
+        gauge!(metric::FILES).set(files.count() as f64);
+    }
+    let read = |name: &str| std::fs::read_to_string(name).unwrap_or_default();
+    if let Some(pages) = read("/proc/self/statm").split(' ').nth(1).and_then(|pages| pages.parse::<u32>().ok()) {
+        gauge!(metric::MEMORY).set(f64::from(pages) * 4096.0);
+    }
+    // The name of the program, in brackets, may hold anything.
+    let stat = read("/proc/self/stat");
+    let after = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks: Vec<u32> = after.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse().ok()).collect();
+    if let [user, system] = ticks[..] {
+        // Linux counts in hundredths wherever it runs.
+        gauge!(metric::CPU).set((f64::from(user) + f64::from(system)) / 100.0);
+    }
+}

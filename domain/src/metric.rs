@@ -1,0 +1,73 @@
+//! The figures that the program keeps of itself, by the names under which Prometheus gets them. What is not in this table
+//! is not exported; where each is counted, its name is taken from here.
+
+/// What a figure is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only rises.
+    Counter,
+    /// Rises and falls.
+    Gauge,
+    /// Counted by size.
+    Histogram,
+}
+
+/// A figure.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Its name, with its unit at the end.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// What it says, in a sentence.
+    pub help: &'static str,
+}
+
+macro_rules! metrics {
+    ($($constant:ident = $kind:ident $name:literal $help:literal;)*) => {
+        $(#[doc = $help] pub const $constant: &str = concat!("security_analytics_", $name);)*
+        /// All of them.
+        pub const METRICS: &[Metric] = &[$(Metric { name: $constant, kind: Kind::$kind, help: $help }),*];
+    };
+}
+
+metrics! {
+    BUILD = Gauge "build_info" "1, with the version as a label.";
+    HTTP_SECONDS = Histogram "http_request_duration_seconds" "Time to answer a request, by method, route and status.";
+    JOURNAL_ROWS = Gauge "journal_rows" "Activities and alerts that wait in the journal.";
+    JOURNAL_AGE = Gauge "journal_age_seconds" "Age of about the oldest of them.";
+    RELAY_PUBLISHED = Counter "relay_published_total" "Rows of the journal that Kafka has confirmed.";
+    RELAY_FAILED = Counter "relay_failed_total" "Rows that Kafka has not confirmed and that are sent again.";
+    RELAY_LEADS = Gauge "relay_leads" "1 where this process publishes the journal.";
+    INGESTED = Counter "ingested_total" "Records of the log, by what became of them: stored, known, dead.";
+    INGESTED_LATE = Counter "ingested_late_total" "Activities stored that came later than the lateness allows.";
+    INGEST_LAG = Gauge "ingest_lag_records" "Records of the log that are not stored yet.";
+    DETECTOR_LAG = Gauge "detector_lag_records" "Records of the log that the rules have not seen yet.";
+    OBSERVED = Counter "detector_observed_total" "Activities that the rules have seen.";
+    WATERMARK_AGE = Gauge "watermark_age_seconds" "How far behind the clock everything is decided.";
+    BEHIND = Gauge "behind_watermark" "Activities since the start that came on time and yet behind the watermark.";
+    PARTITIONS = Gauge "detector_partitions" "Partitions that this process's detector works on.";
+    ALERTS = Counter "alerts_total" "Alerts that opened, by rule and severity.";
+    ENGINE_BYTES = Gauge "engine_memory_bytes" "What the engine's windows take, when they were last looked at.";
+    ENGINE_KEYS = Gauge "engine_keys" "Users, sessions, addresses that the engine keeps something of.";
+    DEAD_LETTERS = Gauge "dead_letters" "Records that were put aside.";
+    COVERAGE_GAPS = Gauge "coverage_gaps" "Gaps in what the rules have seen, of the last week.";
+    BCRYPT_WAITING = Gauge "bcrypt_waiting" "Log-ins that wait for a core.";
+    MEMORY = Gauge "process_resident_memory_bytes" "Memory of the process.";
+    CPU = Gauge "process_cpu_seconds" "CPU time of the process since its start.";
+    FILES = Gauge "process_open_files" "Open files and sockets of the process.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_counters_say_so() {
+        for (at, metric) in METRICS.iter().enumerate() {
+            assert!(METRICS[at + 1..].iter().all(|other| other.name != metric.name), "{}", metric.name);
+            assert_eq!(metric.name.ends_with("_total"), metric.kind == Kind::Counter, "{}", metric.name);
+            assert!(metric.help.ends_with('.'));
+        }
+    }
+}
