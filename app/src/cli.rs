@@ -109,8 +109,33 @@ pub enum Command {
     },
     /// Measure this build on this machine: load, latency, log-ins, engine
     Bench(Bench),
+    /// See it at work: a server of its own with a month of history, and attacks that are caught before your eyes
+    Demo(Demo),
     /// Post the work of many people to a running server, with attacks hidden in it; says which were caught
     Simulate(Simulate),
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  security-analytics demo
+
+It runs in a temporary directory and on a port of its own, touches nothing of ./data, and goes on until Ctrl-C, which
+removes it all.")]
+pub struct Demo {
+    /// How many people are at work
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub users: u16,
+    /// Days of history
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=90))]
+    pub days: u16,
+    /// How long the attacks take, such as 30s
+    #[arg(long = "for", value_name = "DURATION", default_value = "25s")]
+    pub length: String,
+    /// End when the last attack was caught; exit code 1 if one was not
+    #[arg(long)]
+    pub no_wait: bool,
 }
 
 /// `backtest`.

@@ -310,3 +310,16 @@ fn attacks_that_are_simulated_are_caught_and_the_key_is_gone_afterwards() {
     assert_eq!((status, keys.as_array().map(Vec::len)), (200, Some(1)), "{keys}");
     assert!(keys[0]["revoked_at"].is_string(), "{keys}");
 }
+
+#[test]
+fn the_demonstration_tells_a_past_catches_every_attack_and_leaves_nothing() {
+    let folder = folder();
+    let mut demo = program(folder.path(), &["demo", "--no-wait", "--for", "3s", "--days", "10", "--users", "20"]);
+    let done = demo.env("TMPDIR", folder.path()).output().expect("the program starts");
+    let (said, notes) = (text(&done.stdout), text(&done.stderr));
+    assert_eq!(done.status.code(), Some(0), "{said}{notes}");
+    assert_eq!(said.lines().filter(|line| line.contains(" caught after ")).count(), 5, "{said}");
+    assert!(said.contains("outside working hours, last night"), "{said}");
+    assert!(said.lines().filter(|line| line.contains("/#/alerts/")).count() >= 6, "{said}");
+    assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 0, "nothing is left");
+}

@@ -6,6 +6,7 @@ mod backup;
 pub(crate) mod bench;
 pub(crate) mod config;
 mod context;
+mod demo;
 mod dlq;
 mod import;
 mod key;
@@ -67,6 +68,7 @@ pub(crate) fn dispatch(cli: Cli) -> Outcome {
             Command::Import(args) => import::run(args, &context).await,
             Command::Dlq(args) => dlq::run(args, &context).await,
             Command::Offsets(args) => offsets::run(args, &context).await,
+            Command::Demo(args) => demo::run(args, &context).await,
             Command::Bench(args) => bench::run(args, &context).await,
             Command::Simulate(args) => simulate::run(args, &context).await,
             Command::Config(_) | Command::Completions { .. } => Ok(()),

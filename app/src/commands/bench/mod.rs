@@ -8,7 +8,7 @@ mod kafka;
 mod latency;
 pub(crate) mod load;
 mod login;
-mod server;
+pub(super) mod server;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -53,17 +53,19 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Outcome<T> + Send + 
 }
 
 /// A folder that is removed when this goes away.
-struct Temporary(PathBuf);
+pub(super) struct Temporary(PathBuf);
 
 impl Temporary {
-    fn new() -> Outcome<Self> {
-        let name = format!("security-analytics-bench-{}", uuid::Uuid::new_v4().simple());
+    /// In the system's place for such.
+    pub(super) fn new() -> Outcome<Self> {
+        let name = format!("security-analytics-{}", uuid::Uuid::new_v4().simple());
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir(&path).map_err(|error| Failure::unavailable(format!("{}: {error}", path.display())))?;
         Ok(Self(path))
     }
 
-    fn path(&self) -> &Path {
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
         &self.0
     }
 }

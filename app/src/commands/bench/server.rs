@@ -89,7 +89,7 @@ impl Measurable {
 }
 
 /// A port of its own.
-pub(super) async fn loopback() -> Outcome<(TcpListener, SocketAddr)> {
+pub(crate) async fn loopback() -> Outcome<(TcpListener, SocketAddr)> {
     let failed = |error: std::io::Error| Failure::unavailable(format!("no port on 127.0.0.1: {error}"));
     let listener = TcpListener::bind("127.0.0.1:0").await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;

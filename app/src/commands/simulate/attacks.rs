@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 /// What is known about an attack.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Attack {
+pub(crate) struct Attack {
     /// As `--attack` names it.
     pub(super) name: &'static str,
     /// Titles of the rules of which one has to catch it.
@@ -13,7 +13,7 @@ pub(super) struct Attack {
     events: fn(&str) -> Vec<Value>,
 }
 
-pub(super) const ATTACKS: [Attack; 5] = [
+pub(crate) const ATTACKS: [Attack; 5] = [
     Attack { name: "guessing", rules: &["Password guessing against an account"], events: guessing },
     Attack {
         name: "spraying",

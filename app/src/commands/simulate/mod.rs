@@ -1,8 +1,8 @@
 //! `simulate`: a population at work, posted to a running server, and attacks hidden in it. Says which were caught, by
 //! which rule, and after how long.
 
-mod attacks;
-mod population;
+pub(super) mod attacks;
+pub(super) mod population;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -47,9 +47,10 @@ pub(crate) async fn run(args: cli::Simulate, context: &Context) -> Outcome {
     output::note(format!("{} people at work on {} for {}, run {run}", args.users, args.url, args.length));
     let mut simulation = Simulation {
         population: Population::new(args.users, args.seed),
-        attacks: attacks.into_iter().map(|attack| Hidden { attack, begun: None, caught: None }).collect(),
+        attacks: attacks.into_iter().map(Hidden::new).collect(),
         run,
         posted: 0,
+        told: None,
     };
     let outcome = tokio::select! {
         outcome = simulation.go(server, key, &mut admin, args.rate, length) => outcome.map_err(failed),
@@ -72,21 +73,32 @@ async fn revoke(server: SocketAddr, token: String, name: &str) -> Result<(), Str
 }
 
 /// An attack, and what came of it.
-struct Hidden {
+pub(super) struct Hidden {
     attack: Attack,
     begun: Option<Instant>,
     caught: Option<(String, Duration)>,
 }
 
-struct Simulation {
-    population: Population,
-    attacks: Vec<Hidden>,
-    run: String,
-    posted: usize,
+impl Hidden {
+    /// One that has not begun.
+    pub(super) fn new(attack: Attack) -> Self {
+        Self { attack, begun: None, caught: None }
+    }
+}
+
+/// People at work, and attacks hidden in it.
+pub(super) struct Simulation {
+    pub(super) population: Population,
+    pub(super) attacks: Vec<Hidden>,
+    pub(super) run: String,
+    pub(super) posted: usize,
+    /// Where the dashboard is, if each catch is to be told as it happens.
+    pub(super) told: Option<String>,
 }
 
 impl Simulation {
-    async fn go(
+    /// Posts for so long, and waits for the last attack to be caught.
+    pub(super) async fn go(
         &mut self,
         server: SocketAddr,
         key: String,
@@ -141,14 +153,26 @@ impl Simulation {
             let (Some(begun), None) = (hidden.begun, &hidden.caught) else { continue };
             let mut found = alerts.as_array().into_iter().flatten();
             if let Some(alert) = found.find(|alert| hidden.attack.is_caught_by(alert, &self.run)) {
-                hidden.caught = Some((alert["rule"].as_str().unwrap_or_default().to_owned(), begun.elapsed()));
+                let text = |member: &str| alert[member].as_str().unwrap_or_default().to_owned();
+                let after = begun.elapsed();
+                if let Some(url) = &self.told {
+                    let (severity, rule, id) = (text("severity"), text("rule"), text("alert_id"));
+                    // A terminal that has gone away ends nothing here.
+                    drop(output::print(format!(
+                        "  {:<15} {severity:<9} {rule}, after {:.2} s\n{:27}{url}/#/alerts/{id}",
+                        hidden.attack.name,
+                        after.as_secs_f64(),
+                        ""
+                    )));
+                }
+                hidden.caught = Some((text("rule"), after));
             }
         }
         Ok(())
     }
 
     /// The table, and the answer: no, if an attack that was begun was not caught.
-    fn report(&self) -> Outcome {
+    pub(super) fn report(&self) -> Outcome {
         let mut missed = 0;
         for hidden in &self.attacks {
             let target = hidden.attack.target(&self.run);

@@ -1,5 +1,6 @@
 //! The people whose work `simulate` posts: the same seed gives the same people who do the same things in the same order.
 
+use domain::{HOUR, MINUTE, SECOND, Timestamp};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
@@ -18,13 +19,15 @@ struct Person {
     busy: f64,
 }
 
-pub(super) struct Population {
+/// People.
+pub(crate) struct Population {
     people: Vec<Person>,
     dice: StdRng,
 }
 
 impl Population {
-    pub(super) fn new(users: u16, seed: u64) -> Self {
+    /// So many of them.
+    pub(crate) fn new(users: u16, seed: u64) -> Self {
         let mut dice = StdRng::seed_from_u64(seed);
         let people = (0..users)
             .map(|number| Person {
@@ -39,8 +42,40 @@ impl Population {
     }
 
     /// What somebody does next.
-    pub(super) fn act(&mut self) -> Value {
-        let person = &self.people[self.dice.random_range(0..self.people.len())];
+    pub(crate) fn act(&mut self) -> Value {
+        let person = self.dice.random_range(0..self.people.len());
+        self.act_of(person)
+    }
+
+    /// A working day that begins at `midnight` (UTC): who comes, when, and what they do until they go; in order of time.
+    pub(crate) fn day(&mut self, midnight: Timestamp) -> Vec<(Timestamp, Value)> {
+        let mut day = Vec::new();
+        for number in 0..self.people.len() {
+            // Not everybody comes every day.
+            if !self.dice.random_bool(0.9) {
+                continue;
+            }
+            let from = midnight.plus(8 * HOUR + self.dice.random_range(0..90) * MINUTE);
+            let acts = self.dice.random_range(15..45);
+            let person = &self.people[number];
+            let session = format!("{}-{}", person.name, midnight.micros() / HOUR);
+            let login = json!({"action": "Login", "resource": "auth", "log_type": "auth", "user": person.name,
+                "role": person.role, "user_agent": person.agent, "source_ip": person.address, "session_id": session});
+            day.push((from, login));
+            let mut at = from;
+            for _ in 0..acts {
+                at = at.plus(self.dice.random_range(60..1_500) * SECOND);
+                let mut act = self.act_of(number);
+                act["session_id"] = session.clone().into();
+                day.push((at, act));
+            }
+        }
+        day.sort_by_key(|(at, _)| *at);
+        day
+    }
+
+    fn act_of(&mut self, number: usize) -> Value {
+        let person = &self.people[number];
         let item = self.dice.random_range(1..400);
         let (action, resource) = match self.dice.random_bool(person.busy) {
             true if person.role == "Supervisor" => ("Update", format!("inventory/{item}")),
@@ -64,5 +99,13 @@ mod tests {
         };
         assert_eq!(day(7), day(7));
         assert_ne!(day(7), day(8));
+    }
+
+    #[test]
+    fn a_day_is_in_order_and_within_working_hours() {
+        let midnight = Timestamp::from_micros(20_000 * domain::DAY);
+        let day = Population::new(20, 7).day(midnight);
+        assert!(day.len() > 200 && day.is_sorted_by_key(|(at, _)| *at));
+        assert!(day.iter().all(|(at, _)| (8 * HOUR..29 * HOUR).contains(&at.since(midnight))));
     }
 }
