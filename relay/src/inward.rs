@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use bus::kafka::{ACTIVITY_IN, Ended, KafkaError, PartitionLog, Settings, drive};
 use bus::{Backoff, RawBatch, Reader};
-use domain::wire::{self, late};
-use domain::{Activity, JournalRecord, Partition, SharedClock, ids, username_key};
-use store::{ApplyError, INTAKE, Move, Store};
+use domain::wire::{self, Incoming, late};
+use domain::{Activity, JournalRecord, Partition, Role, SharedClock, Timestamp, ids};
+use store::{ApplyError, DeadLetterRow, INTAKE, Move, Readable, Store};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -103,38 +103,28 @@ async fn step(
         return Ok(());
     }
     let mut read = store::Intake::default();
-    let mut incoming = Vec::with_capacity(records.len());
+    let mut readable = Vec::with_capacity(records.len());
     let mut last_event = None;
-    for record in records {
-        match parsed(&record) {
-            Ok(one) => {
-                last_event = one.event_id;
-                incoming.push((record, one));
+    let now = intake.clock.now();
+    for JournalRecord { seq, payload, appended_at, .. } in records {
+        match parsed(&payload) {
+            Ok(incoming) => {
+                last_event = incoming.event_id;
+                // The broker's time: while nobody was here to read, nothing has become late.
+                let default_id = made_id(partition.topic, partition.number.into(), seq);
+                let said = Said { default_id, received_at: appended_at.min(now), incoming };
+                readable.push(((seq, payload), said));
             }
             Err(reason) => {
                 last_event = None;
-                read.bad.push((record.seq, reason, record.payload));
+                read.bad.push((seq, reason, payload));
             }
         }
     }
-    let names: Vec<String> = incoming.iter().filter_map(|(_, one)| one.user.as_deref().map(username_key)).collect();
-    let known = if names.is_empty() { Default::default() } else { intake.store.known_users(&names).await? };
-    let now = intake.clock.now();
-    for (record, mut one) in incoming {
-        let ours = match (&one.user, one.user_id) {
-            (Some(name), _) => known.get(&username_key(name)).copied(),
-            (None, Some(id)) => intake.store.user(id).await?.map(|user| {
-                one.user = Some(user.username.clone());
-                (user.user_id, user.role)
-            }),
-            (None, None) => None,
-        };
-        // The broker's time: while nobody was here to read, nothing has become late.
-        let received_at = record.appended_at.min(now);
-        let mut activity: Activity = one.into_reported(received_at, made_id(partition, record.seq), ORIGIN, ours);
-        activity.late = late(activity.occurred_at, received_at, intake.lateness);
-        read.activities.push(activity);
-    }
+    let (places, said): (Vec<(i64, String)>, Vec<Said>) = readable.into_iter().unzip();
+    let activities = activities(&intake.store, said, intake.lateness).await?;
+    let good = places.into_iter().zip(activities);
+    read.good = good.map(|((seq, payload), activity)| Readable { seq, payload, activity }).collect();
     let step = Move { partition, expected: *stored, next: to, last_event };
     let done = intake.store.take_in(step, read).await?;
     tracing::debug!(%partition, ?done, "taken in");
@@ -143,19 +133,62 @@ async fn step(
     Ok(())
 }
 
-fn parsed(record: &JournalRecord) -> Result<wire::Incoming, String> {
-    if record.payload.len() > MOST_RECORD {
+/// The activity of a record that was put aside and can be read by now, as if it came now.
+///
+/// # Errors
+/// [`Again::Unreadable`] with the reason; else the database cannot be read.
+pub async fn read_again(
+    store: &Store,
+    letter: &DeadLetterRow,
+    now: Timestamp,
+    lateness: i64,
+) -> Result<Activity, Again> {
+    let incoming = parsed(&letter.payload).map_err(Again::Unreadable)?;
+    // A reader's position is the one behind the record.
+    let default_id = made_id(&letter.topic, letter.partition, letter.offset + 1);
+    let said = Said { default_id, received_at: now, incoming };
+    let activity = activities(store, vec![said], lateness).await?.pop();
+    activity.ok_or_else(|| Again::Unreadable("says nothing".to_owned()))
+}
+
+/// Why a record is not taken in again.
+#[derive(Debug, thiserror::Error)]
+pub enum Again {
+    /// It still cannot be read, and why.
+    #[error("{0}")]
+    Unreadable(String),
+    /// The database does not answer.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+}
+
+/// What a record says.
+struct Said {
+    /// Its id where it brings none.
+    default_id: Uuid,
+    received_at: Timestamp,
+    incoming: Incoming,
+}
+
+async fn activities(store: &Store, mut said: Vec<Said>, lateness: i64) -> store::Result<Vec<Activity>> {
+    let meant = store.users_meant(said.iter_mut().map(|said| &mut said.incoming).collect()).await?;
+    let one = |(said, meant): (Said, Option<(i64, Role)>)| {
+        let Said { default_id, received_at, incoming } = said;
+        let mut activity = incoming.into_reported(received_at, default_id, ORIGIN, meant);
+        activity.late = late(activity.occurred_at, received_at, lateness);
+        activity
+    };
+    Ok(said.into_iter().zip(meant).map(one).collect())
+}
+
+fn parsed(payload: &str) -> Result<Incoming, String> {
+    if payload.len() > MOST_RECORD {
         return Err(format!("is longer than {MOST_RECORD} bytes"));
     }
-    wire::parse(record.payload.as_bytes()).map_err(|error| error.to_string())
+    wire::parse(payload.as_bytes()).map_err(|error| error.to_string())
 }
 
 /// The id of a record that brings none: read again, it has the same.
-fn made_id(partition: Partition, seq: i64) -> Uuid {
-    ids::derived(&[
-        b"kafka",
-        partition.topic.as_bytes(),
-        partition.number.to_string().as_bytes(),
-        seq.to_string().as_bytes(),
-    ])
+fn made_id(topic: &str, partition: i64, seq: i64) -> Uuid {
+    ids::derived(&[b"kafka", topic.as_bytes(), partition.to_string().as_bytes(), seq.to_string().as_bytes()])
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `outward` | [`run`]: the journal → topics `activity`, `activity.by-source` and `alerts`; one process at a time |
 //! | `message` | a row of the journal as messages: topic, key, CloudEvents headers |
-//! | `inward` | [`take_in`]: topic `activity.in` → the journal, or the dead letters |
+//! | `inward` | [`take_in`]: topic `activity.in` → the journal, or the dead letters; [`read_again`]: one of those once more |
 //! | `status` | [`Status`]: how far it is, for whoever asks |
 //!
 //! Everything that is in `activity` came through the journal, so a rule that counts by address sees what one sees that
@@ -15,6 +15,6 @@ mod message;
 mod outward;
 mod status;
 
-pub use inward::{Intake, take_in};
+pub use inward::{Again, Intake, read_again, take_in};
 pub use outward::{RelayError, run};
 pub use status::Status;

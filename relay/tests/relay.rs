@@ -257,7 +257,13 @@ async fn poison_is_put_aside_with_its_reason_and_stops_nobody() {
         assert_eq!(letter.topic, ACTIVITY_IN);
         assert!(letter.reason.len() > 5, "{what}: {}", letter.reason);
     }
-    assert!(letters.iter().any(|letter| letter.reason.contains("another activity has the id")));
+    let conflict = letters.iter().find(|letter| letter.reason.contains("another activity has the id"));
+    let conflict = conflict.expect("the one with the id of another");
+    assert_eq!(conflict.payload, messages[messages.len() - 1].payload, "the text, as it was");
+    assert_eq!(
+        letters.iter().filter(|one| (one.partition, one.offset) == (conflict.partition, conflict.offset)).count(),
+        1
+    );
     let journal = world.store.journal_page(0, 1_000).await.expect("journal");
     let activities: Vec<Activity> =
         journal.iter().map(|row| Activity::from_json(&row.payload).expect("an activity")).collect();

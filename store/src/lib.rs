@@ -95,7 +95,7 @@ pub use logs::{LogFilter, LogRow, StoredActivity, StoredRange};
 pub use offsets::{ApplyError, DETECTOR, INGEST, INTAKE, Move, Position};
 pub use orders::{OrderError, OrderRow};
 pub use overview::{RiskyUser, RuleStats};
-pub use posted::{Appended, Intake, TakenIn};
+pub use posted::{Appended, Intake, Readable, TakenIn};
 pub use query::Cursor;
 pub use schema::SchemaState;
 pub use scores::{Finding, ScoreFilter, ScoreRow, UserRisk};

@@ -41,10 +41,21 @@ pub enum Appended {
 /// What was read from a log that others write: what is appended, and what is put aside.
 #[derive(Debug, Clone, Default)]
 pub struct Intake {
-    /// Activities, by position.
-    pub activities: Vec<Activity>,
+    /// What is an activity.
+    pub good: Vec<Readable>,
     /// Position, reason and text of what is none.
     pub bad: Vec<(i64, String, String)>,
+}
+
+/// A record of it that is an activity.
+#[derive(Debug, Clone)]
+pub struct Readable {
+    /// Its position.
+    pub seq: i64,
+    /// The text, as it was.
+    pub payload: String,
+    /// What it says.
+    pub activity: Activity,
 }
 
 /// What became of it.
@@ -74,7 +85,8 @@ impl Store {
                 let read = Arc::clone(&read);
                 Box::pin(async move {
                     move_offset(tx, INTAKE, step).await?;
-                    let answers = append_new(tx, &read.activities).await;
+                    let activities: Vec<&Activity> = read.good.iter().map(|good| &good.activity).collect();
+                    let answers = append_new(tx, &activities).await;
                     // Another transaction brought one of the ids between the look-up and the insert: it is looked up
                     // again.
                     let again = |error| match error {
@@ -82,14 +94,16 @@ impl Store {
                         other => other,
                     };
                     let mut done = TakenIn::default();
-                    for (answer, activity) in answers.map_err(again)?.into_iter().zip(&read.activities) {
+                    for (answer, Readable { seq, payload, activity }) in
+                        answers.map_err(again)?.into_iter().zip(&read.good)
+                    {
                         match answer {
                             Appended::New => done.new += 1,
                             Appended::Duplicate => done.duplicates += 1,
                             Appended::Conflict => {
                                 done.conflicts += 1;
                                 let reason = format!("another activity has the id {} and stands", activity.event_id);
-                                dead_letter(tx, step.partition, step.next, &reason, &activity.to_json()).await?;
+                                dead_letter(tx, step.partition, *seq, &reason, payload).await?;
                             }
                         }
                     }
@@ -109,11 +123,11 @@ impl Store {
     /// Nothing was done.
     pub async fn replay_dead_letter(&self, id: i64, activity: Activity) -> Result<Appended> {
         self.shared().room_in_journal()?;
-        let activity = Arc::new([activity]);
+        let activity = Arc::new(activity);
         self.write(move |tx| {
             let activity = Arc::clone(&activity);
             Box::pin(async move {
-                let answers = append_new(tx, activity.as_slice()).await?;
+                let answers = append_new(tx, &[&*activity]).await?;
                 let answer = answers.first().copied().unwrap_or(Appended::Conflict);
                 if answer != Appended::Conflict {
                     run_in_tx!(tx, BURIED, id);
@@ -137,7 +151,7 @@ impl Store {
             let answer = self
                 .write(move |tx| {
                     let posted = Arc::clone(&posted);
-                    Box::pin(async move { append_new(tx, &posted).await })
+                    Box::pin(async move { append_new(tx, &posted.iter().collect::<Vec<_>>()).await })
                 })
                 .await;
             match answer {
@@ -151,7 +165,7 @@ impl Store {
 }
 
 /// Looks up which ids are known, appends the others.
-async fn append_new(tx: &mut Tx, posted: &[Activity]) -> Result<Vec<Appended>> {
+async fn append_new(tx: &mut Tx, posted: &[&Activity]) -> Result<Vec<Appended>> {
     let mut known = HashMap::new();
     let ids: Vec<Vec<u8>> = posted.iter().map(|activity| id_bytes(activity.event_id)).collect();
     for piece in chunks(&ids) {
@@ -176,7 +190,7 @@ async fn append_new(tx: &mut Tx, posted: &[Activity]) -> Result<Vec<Appended>> {
                 answers.push(Appended::New);
                 continue;
             }
-            Some(Known::Here(first)) => activity.same_content(&posted[*first]),
+            Some(Known::Here(first)) => activity.same_content(posted[*first]),
             Some(Known::Stored(payload)) => {
                 let stored = Activity::from_json(payload).map_err(|error| Error::Fault(error.into()))?;
                 activity.same_content(&stored)

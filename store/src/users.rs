@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use domain::wire::Incoming;
 use domain::{Activity, Role, Timestamp, username_key};
 
 use crate::cache::Touched;
@@ -190,6 +191,29 @@ impl Store {
             }
         }
         Ok(known)
+    }
+
+    /// Which of our users each record of another system speaks of, with id and role, in the order of the records: by its
+    /// name, else by its number, and then the record gets the name.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn users_meant(&self, records: Vec<&mut Incoming>) -> Result<Vec<Option<(i64, Role)>>> {
+        let key_of = |record: &Incoming| record.user.as_deref().map(username_key);
+        let keys: Vec<String> = records.iter().filter_map(|record| key_of(record)).collect();
+        let known = self.known_users(&keys).await?;
+        let mut meant = Vec::with_capacity(records.len());
+        for record in records {
+            meant.push(match (key_of(record), record.user_id) {
+                (Some(key), _) => known.get(&key).copied(),
+                (None, Some(id)) => self.user(id).await?.map(|user| {
+                    record.user = Some(user.username);
+                    (user.user_id, user.role)
+                }),
+                (None, None) => None,
+            });
+        }
+        Ok(meant)
     }
 
     /// Makes an account; `journal` makes its activity, stored in the same transaction.

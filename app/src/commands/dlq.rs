@@ -1,6 +1,8 @@
 //! `dlq list`, `dlq show`, `dlq replay`: records that were put aside.
 
-use domain::{Activity, LogType, Timestamp, wire};
+use bus::kafka::ACTIVITY_IN;
+use domain::{Activity, LogType};
+use relay::Again;
 use store::{Appended, DeadLetterRow, Store};
 
 use super::{Context, on_the_command_line};
@@ -77,13 +79,14 @@ async fn replay(context: &Context, store: &Store, ids: Vec<i64>, all: bool) -> O
         letters = every(context, store).await?;
     }
     for letter in letters {
-        let activity = match read(&letter, context.clock.now(), context.config.lateness) {
+        let activity = match read(context, store, &letter).await {
             Ok(activity) => activity,
-            Err(reason) => {
+            Err(Again::Unreadable(reason)) => {
                 refused += 1;
                 output::note(format!("{}: stays: {reason}", letter.id));
                 continue;
             }
+            Err(Again::Store(error)) => return Err(database_failed(&context.config, &error)),
         };
         match store.replay_dead_letter(letter.id, activity).await {
             Ok(Appended::Conflict) => {
@@ -101,14 +104,10 @@ async fn replay(context: &Context, store: &Store, ids: Vec<i64>, all: bool) -> O
     if refused > 0 { Err(Failure::no("")) } else { Ok(()) }
 }
 
-/// A letter is in our own form, or as another system wrote it.
-fn read(letter: &DeadLetterRow, now: Timestamp, lateness: i64) -> Result<Activity, String> {
-    if let Ok(activity) = Activity::from_json(&letter.payload) {
-        return Ok(activity);
+/// What others wrote is taken in as theirs, whatever form it has; the log's own records are in ours.
+async fn read(context: &Context, store: &Store, letter: &DeadLetterRow) -> Result<Activity, Again> {
+    match Activity::from_json(&letter.payload) {
+        Ok(activity) if letter.topic != ACTIVITY_IN => Ok(activity),
+        _ => relay::read_again(store, letter, context.clock.now(), context.config.lateness).await,
     }
-    let incoming = wire::parse(letter.payload.as_bytes()).map_err(|error| error.to_string())?;
-    let parts: [&[u8]; 2] = [b"dead letter", &letter.id.to_be_bytes()];
-    let mut activity = incoming.into_activity(now, domain::ids::derived(&parts), "ingest:kafka");
-    activity.late = wire::late(activity.occurred_at, now, lateness);
-    Ok(activity)
 }

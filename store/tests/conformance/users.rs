@@ -10,6 +10,7 @@ use crate::harness::Ground;
 crate::on_both_engines!(
     a_user_is_made_read_and_changed,
     a_name_is_taken_in_every_spelling_and_for_ever,
+    others_speak_of_our_users_by_name_or_by_number,
     of_several_who_want_a_name_at_once_one_gets_it,
     the_last_admin_stays_also_when_two_go_at_once,
     changes_end_sessions_and_spare_the_one_that_made_them,
@@ -117,6 +118,24 @@ async fn a_name_is_taken_in_every_spelling_and_for_ever(ground: Ground) {
     let activity = ground.activity("Create");
     assert!(matches!(ground.store.create_user(user, move |_| activity).await, Err(Error::Duplicate)));
     assert_eq!(ground.actions().await, ["Create", "Create", "Delete"], "what was refused left nothing");
+}
+
+async fn others_speak_of_our_users_by_name_or_by_number(ground: Ground) {
+    let ada = make(&ground, "Ada", Role::Admin).await;
+    let record = |text: String| domain::wire::parse(text.as_bytes()).expect("a record");
+    let mut records = [
+        record(r#"{"action":"View","user":"ADA","user_id":77}"#.into()),
+        record(r#"{"action":"View"}"#.into()),
+        record(format!(r#"{{"action":"View","user_id":{}}}"#, ada.user_id)),
+        record(format!(r#"{{"action":"View","user":"eve","user_id":{}}}"#, ada.user_id)),
+        record(r#"{"action":"View","user_id":77}"#.into()),
+    ];
+    let meant = ground.store.users_meant(records.iter_mut().collect()).await.expect("looked up");
+    let ours = Some((ada.user_id, Role::Admin));
+    assert_eq!(meant, [ours, None, ours, None, None]);
+    let names: Vec<Option<&str>> = records.iter().map(|record| record.user.as_deref()).collect();
+    assert_eq!(names, [Some("ADA"), None, Some("Ada"), Some("eve"), None]);
+    assert!(ground.store.users_meant(Vec::new()).await.expect("nothing to look up").is_empty());
 }
 
 async fn of_several_who_want_a_name_at_once_one_gets_it(ground: Ground) {

@@ -4,7 +4,6 @@
 //! plants evidence, poisons a baseline or occupies the id of a real event. Other systems (by key) and Admins speak for
 //! anyone, and are named in `origin`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use domain::wire::{Incoming, late};
@@ -82,21 +81,15 @@ impl Reporter {
     }
 
     /// The activities of records that passed [`check`](Self::check).
-    pub(super) async fn activities(&self, receipt: &Receipt<'_>, posted: Vec<Posted>) -> Outcome<Vec<Activity>> {
-        let names: Vec<String> = posted
-            .iter()
-            .filter(|posted| self.speaks_for_itself(&posted.incoming).is_none())
-            .filter_map(|posted| posted.incoming.user.as_deref().map(username_key))
-            .collect();
-        let known = match names.is_empty() {
-            true => HashMap::new(),
-            false => receipt.app.store.known_users(&names).await?,
-        };
+    pub(super) async fn activities(&self, receipt: &Receipt<'_>, mut posted: Vec<Posted>) -> Outcome<Vec<Activity>> {
+        let records = posted.iter_mut().map(|posted| &mut posted.incoming);
+        let of_others = records.filter(|incoming| self.speaks_for_itself(incoming).is_none()).collect();
+        let mut meant = receipt.app.store.users_meant(of_others).await?.into_iter();
         let mut activities = Vec::with_capacity(posted.len());
         for Posted { line, incoming } in posted {
             let mut activity = match self.speaks_for_itself(&incoming).cloned() {
                 Some(caller) => own(receipt, &caller, line, incoming),
-                None => self.reported(receipt, line, incoming, &known).await?,
+                None => self.reported(receipt, line, incoming, meant.next().flatten()),
             };
             activity.late = late(activity.occurred_at, receipt.received_at, receipt.app.config.lateness);
             activity.request_id = Some(receipt.request_id.to_owned());
@@ -105,29 +98,15 @@ impl Reporter {
         Ok(activities)
     }
 
-    /// A record about somebody, by somebody who may say so.
-    async fn reported(
-        &self,
-        receipt: &Receipt<'_>,
-        line: usize,
-        mut incoming: Incoming,
-        known: &HashMap<String, (i64, Role)>,
-    ) -> Outcome<Activity> {
+    /// A record about somebody, by somebody who may say so. `meant` is that user, where it is one of ours.
+    fn reported(&self, receipt: &Receipt<'_>, line: usize, incoming: Incoming, meant: Option<(i64, Role)>) -> Activity {
         let (scope, origin) = match self {
             Self::Client(caller) | Self::Admin(caller) => {
                 (caller.user.user_id.to_string(), format!("ingest:{}", caller.user.username))
             }
             Self::System { key_id, name } => (key_id.clone(), format!("ingest:{name}")),
         };
-        let ours = match (&incoming.user, incoming.user_id) {
-            (Some(name), _) => known.get(&username_key(name)).copied(),
-            (None, Some(id)) => receipt.app.store.user(id).await?.map(|user| {
-                incoming.user = Some(user.username.clone());
-                (user.user_id, user.role)
-            }),
-            (None, None) => None,
-        };
-        Ok(incoming.into_reported(receipt.received_at, receipt.made_id(&[&scope], line), &origin, ours))
+        incoming.into_reported(receipt.received_at, receipt.made_id(&[&scope], line), &origin, meant)
     }
 }
 
