@@ -71,7 +71,7 @@ pub(crate) async fn start(parts: &Parts, kafka: &kafka::Settings, role: ProcessR
     if role.ingests() {
         let (store, settings, named) = (parts.store.clone(), kafka.clone(), instance.clone());
         tasks.spawn("ingest", Stage::Back, move |stop| async move {
-            ingest::run_group(store, settings, named, Arc::default(), stop).await.map_err(failed)
+            ingest::run_group(store, settings, named, stop).await.map_err(failed)
         });
         let (store, settings, status) = (parts.store.clone(), kafka.clone(), parts.relay.clone());
         tasks.spawn("the relay", Stage::Back, move |stop| async move {

@@ -49,10 +49,10 @@ pub struct Distributed {
 
 /// The workers of a process.
 #[derive(Debug, Default)]
-pub struct Fleet(Mutex<BTreeMap<Partition, (Arc<Status>, PartitionLog)>>);
+pub struct Fleet(Mutex<BTreeMap<Partition, Arc<Status>>>);
 
 impl Fleet {
-    fn workers(&self) -> MutexGuard<'_, BTreeMap<Partition, (Arc<Status>, PartitionLog)>> {
+    fn workers(&self) -> MutexGuard<'_, BTreeMap<Partition, Arc<Status>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -66,21 +66,15 @@ impl Fleet {
     #[must_use]
     pub fn watermark(&self) -> Option<Timestamp> {
         let workers = self.workers();
-        let watermarks: Option<Vec<Timestamp>> = workers.values().map(|(status, _)| status.watermark()).collect();
+        let watermarks: Option<Vec<Timestamp>> = workers.values().map(|status| status.watermark()).collect();
         watermarks?.into_iter().min()
-    }
-
-    /// Records that the brokers are known to have and that were not read yet.
-    #[must_use]
-    pub fn lag(&self) -> i64 {
-        self.workers().values().filter_map(|(status, log)| log.lag(status.position())).sum()
     }
 
     /// Activities that were late, and such that came on time and yet behind the watermark.
     #[must_use]
     pub fn late_and_behind(&self) -> (u64, u64) {
         let workers = self.workers();
-        workers.values().fold((0, 0), |(late, behind), (status, _)| (late + status.late(), behind + status.behind()))
+        workers.values().fold((0, 0), |(late, behind), status| (late + status.late(), behind + status.behind()))
     }
 }
 
@@ -117,7 +111,7 @@ pub async fn run(distributed: Distributed, stop: CancellationToken) -> Result<()
                 let parts = Parts { partition, status: Arc::default(), ..parts.clone() };
                 let (kafka, fleet) = (kafka.clone(), Arc::clone(&fleet));
                 async move {
-                    fleet.workers().insert(partition, (Arc::clone(&parts.status), log.clone()));
+                    fleet.workers().insert(partition, Arc::clone(&parts.status));
                     let ended = one(parts, &kafka, log, stop).await;
                     fleet.workers().remove(&partition);
                     ended

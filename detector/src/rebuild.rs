@@ -53,8 +53,8 @@ pub(crate) async fn rebuild(
     drop(engine.drain());
     drop(engine.gaps());
     engine.adopt(&parts.store.adoptable_alerts(partition, reach).await?);
-    let gaps = begun.gap.map(|(from, to)| lost(partition, from, to, watermark)).into_iter().collect();
-    Ok(Recovered { engine, stored, position: begun.position, watermark, gaps, events })
+    let gap = begun.gap.map(|offsets| NewGap::removed(partition, offsets, watermark, "the detector"));
+    Ok(Recovered { engine, stored, position: begun.position, watermark, gaps: gap.into_iter().collect(), events })
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, WorkerError> {
@@ -118,16 +118,4 @@ async fn stored_ones(
 fn is_of(partition: Partition, partitions: i32, activity: &Activity) -> bool {
     let key = if partition.topic == ACTIVITY { Some(user_key(activity)) } else { source_key(activity) };
     key.is_some_and(|key| partition_of(&key, partitions) == partition.number)
-}
-
-fn lost(partition: Partition, from: i64, to: i64, watermark: Timestamp) -> NewGap {
-    tracing::error!(%partition, from, to, "records were removed from the topic before the detector had read them");
-    NewGap {
-        rule_id: String::new(),
-        key: partition.to_string(),
-        from: watermark,
-        to: watermark,
-        lost: to - from,
-        reason: format!("offsets {from} to {} were removed from the topic before they were read", to - 1),
-    }
 }

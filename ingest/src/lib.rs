@@ -14,5 +14,5 @@ mod group;
 mod halving;
 mod worker;
 
-pub use group::{Fleet, run_group};
-pub use worker::{IngestError, Stand, run, run_partition};
+pub use group::run_group;
+pub use worker::{IngestError, run};

@@ -1,7 +1,6 @@
 //! The worker: reads, stores, and moves on.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bus::{Backoff, Reader, Record};
@@ -36,29 +35,15 @@ pub async fn run(store: Store, stop: CancellationToken) -> Result<(), IngestErro
     run_partition(store.clone(), store, from, BATCH, |_| (), stop).await
 }
 
-/// How far the work on a partition is.
-#[derive(Debug, Default)]
-pub(crate) struct Progress(AtomicI64);
-
-impl Progress {
-    pub(crate) fn set(&self, stored: i64) {
-        self.0.store(stored, Ordering::Relaxed);
-    }
-
-    pub(crate) fn stored(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 /// Where the work on a partition begins.
 #[derive(Debug, Clone, Copy)]
-pub struct Stand {
+pub(crate) struct Stand {
     /// The partition.
-    pub partition: Partition,
+    pub(crate) partition: Partition,
     /// The offset as the database has it.
-    pub stored: i64,
+    pub(crate) stored: i64,
     /// Where reading begins: later, where the log has lost what lies between.
-    pub position: i64,
+    pub(crate) position: i64,
 }
 
 /// Works on one partition of a log, up to `batch` records at once, until it is asked to stop; what it has begun it
@@ -66,7 +51,7 @@ pub struct Stand {
 ///
 /// # Errors
 /// None that is not tried again.
-pub async fn run_partition<L: JournalRead>(
+pub(crate) async fn run_partition<L: JournalRead>(
     store: Store,
     log: L,
     from: Stand,

@@ -11,7 +11,7 @@ use bus::kafka::{ACTIVITY_IN, Ended, KafkaError, PartitionLog, Settings, drive};
 use bus::{Backoff, RawBatch, Reader};
 use domain::wire::{self, Incoming, late};
 use domain::{Activity, JournalRecord, Partition, Role, SharedClock, Timestamp, ids};
-use store::{ApplyError, DeadLetterRow, INTAKE, Move, Readable, Store};
+use store::{ApplyError, DeadLetterRow, INTAKE, Move, NewGap, Readable, Store};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -66,8 +66,11 @@ async fn partition(intake: &Intake, log: PartitionLog, stop: CancellationToken) 
         Ok(begun) => begun,
         Err(error) => return error.into(),
     };
-    if let Some((from, to)) = begun.gap {
-        tracing::warn!(%partition, from, to, "records were removed from the topic before they were read");
+    if let Some(offsets) = begun.gap
+        && let Err(error) =
+            intake.store.record_gaps(vec![NewGap::removed(partition, offsets, intake.store.now(), "the intake")]).await
+    {
+        return Ended::Again(error.to_string());
     }
     let mut stored = position.next;
     let mut reader = Reader::new(log.clone(), begun.position);

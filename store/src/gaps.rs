@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::Timestamp;
+use domain::{Partition, Timestamp};
 
 use crate::db::{Tx, in_tx};
 use crate::query::{Query, clipped, rows_in_db, run_in_tx};
@@ -35,6 +35,23 @@ pub struct NewGap {
     pub lost: i64,
     /// Why, in a sentence.
     pub reason: String,
+}
+
+impl NewGap {
+    /// Positions of a log, from `from` up to before `to`, that were removed from it before `who` had read them; found at
+    /// `at`.
+    #[must_use]
+    pub fn removed(partition: Partition, (from, to): (i64, i64), at: Timestamp, who: &str) -> Self {
+        tracing::error!(%partition, from, to, "records were removed from the topic before {who} had read them");
+        Self {
+            rule_id: String::new(),
+            key: partition.to_string(),
+            from: at,
+            to: at,
+            lost: to - from,
+            reason: format!("offsets {from} to {} were removed from the topic before {who} had read them", to - 1),
+        }
+    }
 }
 
 /// What a bound gave up.

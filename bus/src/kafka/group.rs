@@ -69,12 +69,11 @@ impl Group {
     ) -> Result<Self, KafkaError> {
         let (to_thread, commands) = channel();
         let (events, from_thread) = unbounded_channel();
-        let assigned = Arc::<Mutex<HashMap<Partition, Arc<Buffer>>>>::default();
         let context = Context {
             settings: settings.clone(),
             commands: to_thread.clone(),
             events: events.clone(),
-            assigned,
+            assigned: Mutex::default(),
             away: Mutex::default(),
         };
         let mut client = settings.consumer();
@@ -130,7 +129,7 @@ struct Context {
     settings: Settings,
     commands: Sender<Command>,
     events: UnboundedSender<GroupEvent>,
-    assigned: Arc<Mutex<HashMap<Partition, Arc<Buffer>>>>,
+    assigned: Mutex<HashMap<Partition, Arc<Buffer>>>,
     /// When it was last said that no broker answers.
     away: Mutex<Option<Instant>>,
 }

@@ -15,10 +15,6 @@ const TABLES: &str = "SELECT t.table_name, c.column_name FROM information_schema
 const ZONE: &str = "SET SESSION time_zone = ?";
 const READ_ONLY: &str = "SET SESSION TRANSACTION READ ONLY";
 
-/// A sentence about what the other database lacks.
-#[derive(Debug)]
-pub(crate) struct Missing(pub(crate) String);
-
 /// A connection to it.
 #[derive(Debug)]
 pub struct Legacy {
@@ -29,7 +25,7 @@ pub struct Legacy {
 
 /// A user there. Times are none where the column is null or no time.
 #[derive(Debug, Clone)]
-#[allow(missing_docs, reason = "the columns' own names")]
+#[expect(missing_docs, reason = "the columns' own names")]
 pub struct LegacyUser {
     pub id: i64,
     pub username: Option<String>,
@@ -43,7 +39,7 @@ pub struct LegacyUser {
 
 /// An item there.
 #[derive(Debug, Clone)]
-#[allow(missing_docs, reason = "the columns' own names")]
+#[expect(missing_docs, reason = "the columns' own names")]
 pub struct LegacyItem {
     pub id: i64,
     pub name: Option<String>,
@@ -58,7 +54,7 @@ pub struct LegacyItem {
 
 /// An order there.
 #[derive(Debug, Clone, Copy)]
-#[allow(missing_docs, reason = "the columns' own names")]
+#[expect(missing_docs, reason = "the columns' own names")]
 pub struct LegacyOrder {
     pub id: i64,
     pub user_id: Option<i64>,
@@ -69,7 +65,7 @@ pub struct LegacyOrder {
 
 /// A session there.
 #[derive(Debug, Clone)]
-#[allow(missing_docs, reason = "the columns' own names")]
+#[expect(missing_docs, reason = "the columns' own names")]
 pub struct LegacySession {
     pub session_id: String,
     pub user_id: Option<i64>,
@@ -79,7 +75,7 @@ pub struct LegacySession {
 
 /// A row of the log there.
 #[derive(Debug, Clone)]
-#[allow(missing_docs, reason = "the columns' own names")]
+#[expect(missing_docs, reason = "the columns' own names")]
 pub struct LegacyLog {
     pub id: i64,
     pub user_id: Option<i64>,
@@ -105,7 +101,7 @@ impl Legacy {
         let options = url.starts_with("mysql://").then(|| url.parse::<MySqlConnectOptions>().ok()).flatten();
         let Some(options) = options.filter(|options| options.get_database().is_some_and(|name| !name.is_empty()))
         else {
-            return Err(Missing("--from must be mysql://user:password@host[:port]/database".into()).into());
+            return Err(Error::Conflict("--from must be mysql://user:password@host[:port]/database".into()));
         };
         let name = options.get_database().unwrap_or_default().to_owned();
         let mut connection = options.charset("utf8mb4").disable_statement_logging().connect().await?;
@@ -119,7 +115,7 @@ impl Legacy {
         let legacy = Self { connection, columns, name };
         if !legacy.has("users", "username") || !legacy.has("users", "password_hash") {
             let sentence = "--from: that database has no table users with username and password_hash";
-            return Err(Missing(sentence.into()).into());
+            return Err(Error::Conflict(sentence.into()));
         }
         Ok(legacy)
     }
@@ -138,9 +134,7 @@ impl Legacy {
         self.connection.close().await.map_err(Error::from)
     }
 
-    /// Whether the table is there, and is one.
-    #[must_use]
-    pub fn has_table(&self, table: &str) -> bool {
+    fn has_table(&self, table: &str) -> bool {
         self.columns.contains_key(table)
     }
 

@@ -19,7 +19,7 @@ use crate::db::{Tx, changed, in_tx, inserted};
 use crate::ingest::{IngestRecord, Ingested, store as store_activities};
 use crate::query::clipped;
 use crate::sql::statements;
-use crate::{Error, Result, Store, items};
+use crate::{Result, Store, items};
 
 pub use legacy::{Legacy, LegacyItem, LegacyLog, LegacyOrder, LegacySession, LegacyUser};
 
@@ -326,11 +326,4 @@ async fn free(tx: &mut Tx, is_there: &'static str, id: i64) -> Result<Option<i64
     }
     let (there,): (i64,) = in_tx!(tx, c => sqlx::query_as(is_there).bind(id).fetch_one(c).await?);
     Ok((there == 0).then_some(id))
-}
-
-/// A database that is not the product's own gives rows that do not fit: which one, says the caller.
-impl From<legacy::Missing> for Error {
-    fn from(missing: legacy::Missing) -> Self {
-        Self::Conflict(missing.0)
-    }
 }

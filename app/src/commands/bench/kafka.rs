@@ -86,7 +86,7 @@ pub(super) async fn run(args: &cli::Bench, context: &Context) -> Outcome<Table> 
     output::note("  ingest");
     let ingest = {
         let stop = CancellationToken::new();
-        let running = tokio::spawn(ingest::run_group(store.clone(), kafka.clone(), None, Arc::default(), stop.clone()));
+        let running = tokio::spawn(ingest::run_group(store.clone(), kafka.clone(), None, stop.clone()));
         let rate = stage.steady("ingest", async |stage| Ok(stage.lags().await?.0)).await?;
         stop.cancel();
         drop(running.await);

@@ -50,6 +50,9 @@ pub(crate) async fn run(args: cli::Import, context: &Context) -> Outcome {
     );
     import.store.append(act).await.map_err(|error| database_failed(&context.config, &error))?;
     import.store.close().await;
+    if let Err(error) = import.legacy.close().await {
+        tracing::debug!(%error, "the connection to the other database was lost before its end");
+    }
     done
 }
 
