@@ -21,8 +21,8 @@ statements! {
     BY_ID = select!(" WHERE item_id = ?");
     LIST = select!(" WHERE (? IS NULL OR category = ?) AND (? IS NULL OR INSTR(name_key, ?) > 0) ORDER BY item_id LIMIT 10000");
     CATEGORIES = "SELECT DISTINCT category FROM items WHERE category IS NOT NULL AND category <> '' ORDER BY category";
-    INSERT = "INSERT INTO items (name, name_key, description, category, quantity, price_cents, last_updated) \
-              VALUES (?, ?, ?, ?, ?, ?, ?)";
+    INSERT = "INSERT INTO items (item_id, name, name_key, description, category, quantity, price_cents, last_updated) \
+              VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
     UPDATE = "UPDATE items SET name = ?, name_key = ?, description = ?, category = ?, quantity = ?, price_cents = ?, \
               last_updated = ? WHERE item_id = ?";
     SET_STOCK = "UPDATE items SET quantity = ?, last_updated = ? WHERE item_id = ?";
@@ -120,6 +120,23 @@ pub(crate) fn folded(text: &str) -> String {
     lower.nfkc().collect()
 }
 
+/// Adds a row, under this id or the next; its id.
+pub(crate) async fn insert(tx: &mut Tx, id: Option<i64>, item: &NewItem, last_updated: Timestamp) -> Result<i64> {
+    let made = inserted!(
+        tx,
+        sqlx::query(INSERT)
+            .bind(id)
+            .bind(item.name.as_str())
+            .bind(folded(&item.name))
+            .bind(item.description.as_deref())
+            .bind(category_of(item.category.as_deref()))
+            .bind(item.quantity)
+            .bind(item.price_cents)
+            .bind(last_updated.micros())
+    );
+    Ok(id.unwrap_or(made))
+}
+
 /// A category as it is stored and compared: MySQL's comparison overlooks blanks at the end, SQLite's does not, so
 /// there are none.
 fn category_of(text: Option<&str>) -> Option<&str> {
@@ -189,17 +206,7 @@ impl Store {
             let (item, journal) = (Arc::clone(&item), journal.clone());
             Box::pin(async move {
                 let now = tx.now;
-                let item_id = inserted!(
-                    tx,
-                    sqlx::query(INSERT)
-                        .bind(item.name.as_str())
-                        .bind(folded(&item.name))
-                        .bind(item.description.as_deref())
-                        .bind(category_of(item.category.as_deref()))
-                        .bind(item.quantity)
-                        .bind(item.price_cents)
-                        .bind(now.micros())
-                );
+                let item_id = insert(tx, None, &item, now).await?;
                 let row = read(tx, item_id).await?.ok_or(Error::NotFound)?;
                 tx.touch(Touched::Item(item_id));
                 tx.append(&journal.take()?(&row)).await?;

@@ -8,7 +8,7 @@
 //! | `cache` | hot rows in memory, exact because this process is the one writer |
 //! | `open`, `schema` | opening, checks at the start; migrations and what they are compatible with |
 //! | `journal` | the ordered log: appends, [`JournalRead`](domain::JournalRead), trimming |
-//! | `posted` | activities that others post, each id once |
+//! | `posted`, `by_id` | activities that others post, each id once; activities by their ids |
 //! | `lease` | one leader among many processes |
 //! | `users`, `sessions_auth`, `login_attempts`, `api_keys` | who may come in |
 //! | `items`, `orders` | the inventory |
@@ -28,6 +28,7 @@
 mod alerts;
 mod analytics;
 mod api_keys;
+mod by_id;
 mod cache;
 mod db;
 mod dead_letters;

@@ -27,7 +27,7 @@ statements! {
     OF_ITEM = select!(" WHERE o.item_id = ? ORDER BY o.order_time DESC, o.order_id DESC LIMIT 10000");
     OF_BOTH = select!(" WHERE o.user_id = ? AND o.item_id = ? ORDER BY o.order_time DESC, o.order_id DESC LIMIT 10000");
     USER = "SELECT user_id FROM users WHERE user_id = ? AND deleted_at IS NULL";
-    INSERT = "INSERT INTO orders (user_id, item_id, quantity, order_time) VALUES (?, ?, ?, ?)";
+    INSERT = "INSERT INTO orders (order_id, user_id, item_id, quantity, order_time) VALUES (?, ?, ?, ?, ?)";
     UPDATE = "UPDATE orders SET quantity = ? WHERE order_id = ?";
     DELETE = "DELETE FROM orders WHERE order_id = ?";
 }
@@ -135,7 +135,7 @@ impl Store {
                 }
                 items::set_stock(tx, item, stock.quantity - quantity).await?;
                 let now = tx.now;
-                let id = inserted!(tx, sqlx::query(INSERT).bind(user).bind(item).bind(quantity).bind(now.micros()));
+                let id = insert(tx, None, (user, item), quantity, now).await?;
                 let order = read(tx, id).await?.ok_or(Error::NotFound)?;
                 tx.append(&journal.take()?(&order)).await?;
                 Ok(Ok(order))
@@ -198,6 +198,18 @@ impl Store {
 async fn locked(tx: &mut Tx, id: i64) -> Result<Option<OrderRow>> {
     tx.lock(LOCK, id).await?;
     read(tx, id).await
+}
+
+/// Adds a row of this user and item, under this id or the next; its id.
+pub(crate) async fn insert(
+    tx: &mut Tx,
+    id: Option<i64>,
+    (user, item): (i64, i64),
+    quantity: i64,
+    at: Timestamp,
+) -> Result<i64> {
+    let made = inserted!(tx, sqlx::query(INSERT).bind(id).bind(user).bind(item).bind(quantity).bind(at.micros()));
+    Ok(id.unwrap_or(made))
 }
 
 async fn read(tx: &mut Tx, id: i64) -> Result<Option<OrderRow>> {

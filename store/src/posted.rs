@@ -6,21 +6,17 @@ use std::sync::Arc;
 use domain::Activity;
 use uuid::Uuid;
 
-use crate::db::{Tx, in_tx};
+use crate::by_id::payloads;
+use crate::db::Tx;
 use crate::ingest::dead_letter;
 use crate::journal::{Entry, insert_entries};
 use crate::offsets::{ApplyError, INTAKE, Move, move_offset};
 use crate::query::run_in_tx;
-use crate::sql::{chunks, id_bytes, lists, statements};
+use crate::sql::statements;
 use crate::{Error, Result, Store};
 
 statements! {
     BURIED = "DELETE FROM dead_letters WHERE id = ?";
-}
-
-lists! {
-    IN_JOURNAL = "SELECT event_id, payload FROM journal WHERE event_id IN (", "?", ")";
-    IN_LOGS = "SELECT event_id, payload FROM user_logs WHERE event_id IN (", "?", ")";
 }
 
 /// Look-ups and inserts of one call before it is told that the database is busy: more than one takes another caller
@@ -166,21 +162,9 @@ impl Store {
 
 /// Looks up which ids are known, appends the others.
 async fn append_new(tx: &mut Tx, posted: &[&Activity]) -> Result<Vec<Appended>> {
-    let mut known = HashMap::new();
-    let ids: Vec<Vec<u8>> = posted.iter().map(|activity| id_bytes(activity.event_id)).collect();
-    for piece in chunks(&ids) {
-        // The journal first: what ingest moves meanwhile is then found in the logs.
-        for texts in [&IN_JOURNAL, &IN_LOGS] {
-            let rows: Vec<(Vec<u8>, String)> = in_tx!(tx, c => {
-                let query = sqlx::query_as(texts.of(piece.len()));
-                piece.iter().fold(query, |query, id| query.bind(&**id)).fetch_all(&mut *c).await?
-            });
-            for (id, payload) in rows {
-                let id = Uuid::from_slice(&id).map_err(|error| Error::Fault(error.into()))?;
-                known.entry(id).or_insert(Known::Stored(payload));
-            }
-        }
-    }
+    let ids: Vec<Uuid> = posted.iter().map(|activity| activity.event_id).collect();
+    let found = payloads(tx, &ids).await?.into_iter();
+    let mut known: HashMap<Uuid, Known> = found.map(|(id, payload)| (id, Known::Stored(payload))).collect();
     let (mut answers, mut entries) = (Vec::with_capacity(posted.len()), Vec::new());
     for (at, activity) in posted.iter().enumerate() {
         let same = match known.get(&activity.event_id) {

@@ -27,8 +27,8 @@ statements! {
     ALL = select!(" ORDER BY user_id LIMIT 10000");
     COUNT = "SELECT COUNT(*) FROM users WHERE deleted_at IS NULL";
     TAKEN = "SELECT user_id FROM users WHERE username_key = ?";
-    INSERT = "INSERT INTO users (username, username_key, password_hash, email, full_name, role_id, is_active, created_at) \
-              VALUES (?, ?, ?, ?, ?, ?, 1, ?)";
+    INSERT = "INSERT INTO users (user_id, username, username_key, password_hash, email, full_name, role_id, is_active, \
+              created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
     UPDATE = "UPDATE users SET password_hash = ?, email = ?, full_name = ?, role_id = ?, is_active = ? WHERE user_id = ?";
     HIDE = "UPDATE users SET deleted_at = ?, is_active = 0 WHERE user_id = ?";
     OTHER_ADMINS = "SELECT COUNT(*) FROM users WHERE role_id = ? AND is_active = 1 AND deleted_at IS NULL AND user_id <> ?";
@@ -89,6 +89,31 @@ impl UserRow {
             zone,
         })
     }
+}
+
+/// Adds a row, under this id or the next; its id.
+pub(crate) async fn insert(
+    tx: &mut Tx,
+    id: Option<i64>,
+    user: &NewUser,
+    key: &str,
+    is_active: bool,
+    created_at: Timestamp,
+) -> Result<i64> {
+    let made = inserted!(
+        tx,
+        sqlx::query(INSERT)
+            .bind(id)
+            .bind(user.username.as_str())
+            .bind(key)
+            .bind(user.password_hash.as_str())
+            .bind(user.email.as_deref())
+            .bind(user.full_name.as_deref())
+            .bind(user.role.id())
+            .bind(i64::from(is_active))
+            .bind(created_at.micros())
+    );
+    Ok(id.unwrap_or(made))
 }
 
 fn role_of(id: i64) -> Result<Role> {
@@ -240,17 +265,7 @@ impl Store {
                     return Err(Error::Duplicate);
                 }
                 let now = tx.now;
-                let user_id = inserted!(
-                    tx,
-                    sqlx::query(INSERT)
-                        .bind(user.username.as_str())
-                        .bind(key.as_str())
-                        .bind(user.password_hash.as_str())
-                        .bind(user.email.as_deref())
-                        .bind(user.full_name.as_deref())
-                        .bind(user.role.id())
-                        .bind(now.micros())
-                );
+                let user_id = insert(tx, None, user, key, true, now).await?;
                 let row = read(tx, user_id).await?.ok_or(Error::NotFound)?;
                 tx.touch(Touched::User(user_id));
                 tx.append(&journal.take()?(&row)).await?;

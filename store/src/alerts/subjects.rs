@@ -11,6 +11,7 @@ use domain::{Activity, Alert, Outcome, username_key};
 use uuid::Uuid;
 
 use crate::Result;
+use crate::by_id::payloads;
 use crate::db::{Tx, in_tx};
 use crate::query::run_in_tx;
 use crate::query::{clipped, id};
@@ -23,8 +24,6 @@ statements! {
 }
 
 lists! {
-    IN_JOURNAL = "SELECT event_id, payload FROM journal WHERE event_id IN (", "?", ")";
-    IN_LOGS = "SELECT event_id, payload FROM user_logs WHERE event_id IN (", "?", ")";
     OF = "SELECT alert_id, user_key, username, user_id, session_id FROM alert_subjects WHERE alert_id IN (", "?", ")";
 }
 
@@ -41,22 +40,8 @@ pub(crate) type Subjects = BTreeMap<String, Subject>;
 
 /// The activities of these ids that are in the journal or stored.
 pub(crate) async fn activities(tx: &mut Tx, ids: &[Uuid]) -> Result<HashMap<Uuid, Activity>> {
-    let mut found = HashMap::new();
-    for piece in chunks(ids) {
-        // The journal first: what ingest moves meanwhile is then found in the logs.
-        for texts in [&IN_JOURNAL, &IN_LOGS] {
-            let rows: Vec<(Vec<u8>, String)> = in_tx!(tx, c => {
-                let query = sqlx::query_as(texts.of(piece.len()));
-                piece.iter().fold(query, |query, id| query.bind(id_bytes(*id))).fetch_all(c).await?
-            });
-            for (event, payload) in rows {
-                if let Ok(activity) = Activity::from_json(&payload) {
-                    found.insert(id(&event)?, activity);
-                }
-            }
-        }
-    }
-    Ok(found)
+    let found = payloads(tx, ids).await?.into_iter();
+    Ok(found.filter_map(|(id, payload)| Some((id, Activity::from_json(&payload).ok()?))).collect())
 }
 
 /// Which events have to be known to say whom an alert counts for.

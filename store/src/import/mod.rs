@@ -15,11 +15,11 @@ use std::sync::Arc;
 
 use domain::{Activity, Partition, Role, Timestamp, username_key};
 
-use crate::db::{Tx, changed, in_tx, inserted};
+use crate::db::{Tx, changed, in_tx};
 use crate::ingest::{IngestRecord, Ingested, store as store_activities};
 use crate::query::clipped;
 use crate::sql::statements;
-use crate::{Result, Store, items};
+use crate::{NewItem, NewUser, Result, Store, items, orders, users};
 
 pub use legacy::{Legacy, LegacyItem, LegacyLog, LegacyOrder, LegacySession, LegacyUser};
 
@@ -31,11 +31,6 @@ statements! {
     USER_IS_THERE = "SELECT COUNT(*) FROM users WHERE user_id = ?";
     ITEM_IS_THERE = "SELECT COUNT(*) FROM items WHERE item_id = ?";
     ORDER_IS_THERE = "SELECT COUNT(*) FROM orders WHERE order_id = ?";
-    USER = "INSERT INTO users (user_id, username, username_key, password_hash, email, full_name, role_id, is_active, \
-            created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
-    ITEM = "INSERT INTO items (item_id, name, name_key, description, category, quantity, price_cents, last_updated) \
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-    ORDER = "INSERT INTO orders (order_id, user_id, item_id, quantity, order_time) VALUES (?, ?, ?, ?, ?)";
     SESSION_IS_THERE = "SELECT COUNT(*) FROM sessions WHERE session_id = ?";
     SESSION = "INSERT INTO sessions (session_id, user_id, username, start_time, end_time, last_seen, ip, user_agent, \
                activity_count) VALUES (?, ?, ?, ?, ?, ?, '', NULL, 0)";
@@ -57,21 +52,13 @@ pub enum Taken {
     SameName(i64),
 }
 
-/// A user to be taken over.
+/// A user to be taken over. The hash of the password is bcrypt, as it is.
 #[derive(Debug, Clone)]
 pub struct ImportedUser {
     /// Its id there.
     pub id: i64,
-    /// Its name.
-    pub username: String,
-    /// bcrypt, as it is.
-    pub password_hash: String,
-    /// Mail address.
-    pub email: Option<String>,
-    /// Name of the person.
-    pub full_name: Option<String>,
-    /// What the user may do.
-    pub role: Role,
+    /// What it is made of.
+    pub user: NewUser,
     /// Whether the user may log in.
     pub is_active: bool,
     /// When the account was made.
@@ -83,16 +70,8 @@ pub struct ImportedUser {
 pub struct ImportedItem {
     /// Its id there.
     pub id: i64,
-    /// Its name.
-    pub name: String,
-    /// What it is.
-    pub description: Option<String>,
-    /// What it belongs to.
-    pub category: Option<String>,
-    /// How many there are.
-    pub quantity: i64,
-    /// The price of one, in cents.
-    pub price_cents: i64,
+    /// What it is made of.
+    pub item: NewItem,
     /// When it was last changed.
     pub last_updated: Timestamp,
 }
@@ -158,34 +137,20 @@ impl Store {
         self.write(move |tx| {
             let given = Arc::clone(&given);
             Box::pin(async move {
-                let (source, user) = &*given;
-                if target(tx, source, "user", user.id).await?.is_some() {
+                let (source, ImportedUser { id, user, is_active, created_at }) = &*given;
+                if target(tx, source, "user", *id).await?.is_some() {
                     return Ok(Taken::Before);
                 }
                 let key = clipped(&username_key(&user.username), 255);
                 let same: Option<(i64,)> =
                     in_tx!(tx, c => sqlx::query_as(USER_OF_NAME).bind(&key).fetch_optional(c).await?);
-                if let Some((id,)) = same {
-                    remember(tx, source, "user", user.id, id).await?;
-                    return Ok(Taken::SameName(id));
+                if let Some((same,)) = same {
+                    remember(tx, source, "user", *id, same).await?;
+                    return Ok(Taken::SameName(same));
                 }
-                let own = free(tx, USER_IS_THERE, user.id).await?;
-                let id = inserted!(
-                    tx,
-                    sqlx::query(USER)
-                        .bind(own)
-                        .bind(user.username.as_str())
-                        .bind(&key)
-                        .bind(user.password_hash.as_str())
-                        .bind(user.email.as_deref())
-                        .bind(user.full_name.as_deref())
-                        .bind(user.role.id())
-                        .bind(i64::from(user.is_active))
-                        .bind(user.created_at.micros())
-                );
-                let id = own.unwrap_or(id);
-                remember(tx, source, "user", user.id, id).await?;
-                Ok(if own.is_some() { Taken::Kept } else { Taken::As(id) })
+                let own = free(tx, USER_IS_THERE, *id).await?;
+                let made = users::insert(tx, own, user, &key, *is_active, *created_at).await?;
+                taken(tx, source, "user", *id, made).await
             })
         })
         .await
@@ -200,26 +165,13 @@ impl Store {
         self.write(move |tx| {
             let given = Arc::clone(&given);
             Box::pin(async move {
-                let (source, item) = &*given;
-                if target(tx, source, "item", item.id).await?.is_some() {
+                let (source, ImportedItem { id, item, last_updated }) = &*given;
+                if target(tx, source, "item", *id).await?.is_some() {
                     return Ok(Taken::Before);
                 }
-                let own = free(tx, ITEM_IS_THERE, item.id).await?;
-                let id = inserted!(
-                    tx,
-                    sqlx::query(ITEM)
-                        .bind(own)
-                        .bind(item.name.as_str())
-                        .bind(items::folded(&item.name))
-                        .bind(item.description.as_deref())
-                        .bind(item.category.as_deref())
-                        .bind(item.quantity)
-                        .bind(item.price_cents)
-                        .bind(item.last_updated.micros())
-                );
-                let id = own.unwrap_or(id);
-                remember(tx, source, "item", item.id, id).await?;
-                Ok(if own.is_some() { Taken::Kept } else { Taken::As(id) })
+                let own = free(tx, ITEM_IS_THERE, *id).await?;
+                let made = items::insert(tx, own, item, *last_updated).await?;
+                taken(tx, source, "item", *id, made).await
             })
         })
         .await
@@ -234,22 +186,13 @@ impl Store {
         self.write(move |tx| {
             let source = Arc::clone(&source);
             Box::pin(async move {
-                if target(tx, &source, "order", order.id).await?.is_some() {
+                let ImportedOrder { id, user_id, item_id, quantity, order_time } = order;
+                if target(tx, &source, "order", id).await?.is_some() {
                     return Ok(Taken::Before);
                 }
-                let own = free(tx, ORDER_IS_THERE, order.id).await?;
-                let id = inserted!(
-                    tx,
-                    sqlx::query(ORDER)
-                        .bind(own)
-                        .bind(order.user_id)
-                        .bind(order.item_id)
-                        .bind(order.quantity)
-                        .bind(order.order_time.micros())
-                );
-                let id = own.unwrap_or(id);
-                remember(tx, &source, "order", order.id, id).await?;
-                Ok(if own.is_some() { Taken::Kept } else { Taken::As(id) })
+                let own = free(tx, ORDER_IS_THERE, id).await?;
+                let made = orders::insert(tx, own, (user_id, item_id), quantity, order_time).await?;
+                taken(tx, &source, "order", id, made).await
             })
         })
         .await
@@ -317,6 +260,12 @@ async fn target(tx: &mut Tx, source: &str, kind: &str, id: i64) -> Result<Option
 async fn remember(tx: &mut Tx, source: &str, kind: &str, from: i64, to: i64) -> Result<()> {
     changed!(tx, sqlx::query(REMEMBER).bind(source).bind(kind).bind(from).bind(to));
     Ok(())
+}
+
+/// Remembers which id a row has got here.
+async fn taken(tx: &mut Tx, source: &str, kind: &str, from: i64, to: i64) -> Result<Taken> {
+    remember(tx, source, kind, from, to).await?;
+    Ok(if from == to { Taken::Kept } else { Taken::As(to) })
 }
 
 /// The id itself where no row here has it.

@@ -9,12 +9,13 @@
 mod row;
 mod tally;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use domain::{Activity, Partition};
 use uuid::Uuid;
 
+use crate::by_id::stored_payloads;
 use crate::db::{Tx, in_tx};
 use crate::offsets::{INGEST, Move, move_offset};
 use crate::query::{clipped, id, run_in_tx};
@@ -29,7 +30,6 @@ statements! {
 
 lists! {
     STORED = "SELECT event_id FROM user_logs WHERE event_id IN (", "?", ")";
-    STANDING = "SELECT event_id, payload FROM user_logs WHERE event_id IN (", "?", ")";
 }
 
 /// Characters of a reason: it may hold a part of what could not be read.
@@ -178,24 +178,15 @@ type Positioned<'a> = (i64, &'a Activity, &'a str);
 
 /// Which of the activities say something else than what is stored under their ids.
 async fn conflicts<'a>(tx: &mut Tx, again: &[Positioned<'a>]) -> Result<Vec<Positioned<'a>>> {
+    let ids: Vec<Uuid> = again.iter().map(|(_, activity, _)| activity.event_id).collect();
+    let standing = stored_payloads(tx, &ids).await?;
     let mut found = Vec::new();
-    for piece in chunks(again) {
-        let rows: Vec<(Vec<u8>, String)> = in_tx!(tx, c => {
-            let mut query = sqlx::query_as(STANDING.of(piece.len()));
-            for (_, activity, _) in piece {
-                query = query.bind(id_bytes(activity.event_id));
-            }
-            query.fetch_all(c).await?
-        });
-        let mut standing = HashMap::with_capacity(rows.len());
-        for (bytes, payload) in rows {
-            let activity = Activity::from_json(&payload).map_err(|error| Error::Fault(error.into()))?;
-            standing.insert(id(&bytes)?, activity);
+    for one @ (_, activity, _) in again {
+        let Some(payload) = standing.get(&activity.event_id) else { continue };
+        let stands = Activity::from_json(payload).map_err(|error| Error::Fault(error.into()))?;
+        if !activity.same_content(&stands) {
+            found.push(*one);
         }
-        let differs = |(_, activity, _): &&Positioned<'a>| {
-            standing.get(&activity.event_id).is_some_and(|stands| !activity.same_content(stands))
-        };
-        found.extend(piece.iter().filter(differs));
     }
     Ok(found)
 }

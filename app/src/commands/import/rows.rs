@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use domain::{Activity, Outcome, Role, Timestamp, ids};
-use store::{ImportedItem, ImportedUser, LegacyItem, LegacyLog, LegacyUser};
+use store::{ImportedItem, ImportedUser, LegacyItem, LegacyLog, LegacyUser, NewItem, NewUser};
 
 /// Why a row is left.
 pub(super) type Refused = str;
@@ -28,17 +28,15 @@ pub(super) fn user(row: LegacyUser, now: Timestamp) -> Result<(ImportedUser, Vec
     if role.is_none() {
         notes.push("has no role that is known here: taken as Employee");
     }
-    let user = ImportedUser {
-        id: row.id,
+    let user = NewUser {
         username,
         password_hash,
         email: row.email.filter(|text| !text.is_empty()),
         full_name: row.full_name.filter(|text| !text.is_empty()),
         role: role.unwrap_or(Role::Employee),
-        is_active,
-        created_at: row.created_at.unwrap_or(now),
     };
-    Ok((user, notes))
+    let created_at = row.created_at.unwrap_or(now);
+    Ok((ImportedUser { id: row.id, user, is_active, created_at }, notes))
 }
 
 /// An item, with what had to be changed.
@@ -61,8 +59,8 @@ pub(super) fn item(row: LegacyItem, now: Timestamp) -> Result<(ImportedItem, Vec
         _ => row.category.filter(|text| !text.is_empty()),
     };
     let last_updated = row.last_updated.unwrap_or(now);
-    let item = ImportedItem { id: row.id, name, description, category, quantity, price_cents, last_updated };
-    Ok((item, notes))
+    let item = NewItem { name, description, category, quantity, price_cents };
+    Ok((ImportedItem { id: row.id, item, last_updated }, notes))
 }
 
 /// A row of the log as an activity. Its id is derived from where it stood: run again, it is the same.
@@ -191,7 +189,7 @@ mod tests {
             price_cents: None,
             last_updated: None,
         };
-        let (made, notes) = item(row.clone(), Timestamp::MIN).expect("an item");
+        let (ImportedItem { item: made, .. }, notes) = item(row.clone(), Timestamp::MIN).expect("an item");
         assert_eq!((made.name.as_str(), made.quantity, made.category.map(|text| text.len())), ("Bolt", 0, Some(50)));
         assert_eq!(notes.len(), 1);
         assert!(item(LegacyItem { name: None, ..row }, Timestamp::MIN).is_err());
@@ -206,6 +204,6 @@ mod tests {
             created_at: None,
         };
         let (made, notes) = user(row, Timestamp::MIN).expect("a user");
-        assert_eq!((made.role, made.is_active, notes.len()), (Role::Supervisor, false, 1));
+        assert_eq!((made.user.role, made.is_active, notes.len()), (Role::Supervisor, false, 1));
     }
 }
