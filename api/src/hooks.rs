@@ -30,14 +30,15 @@ pub type Reprocess = Arc<dyn Fn(Timestamp, Timestamp) -> HookFuture<Result<Repro
 /// is. The error is a sentence for the author of the rules.
 pub type DryRun = Arc<dyn Fn(String, Timestamp, Timestamp) -> HookFuture<Result<Value, String>> + Send + Sync>;
 
-/// Members of `/api/health/ready` that only the running workers know, such as `watermark`.
-pub type Readiness = Arc<dyn Fn() -> HookFuture<Map<String, Value>> + Send + Sync>;
+/// How far the workers are: the members of `/api/health/ready` beside `status`. The error is that the database does not
+/// answer.
+pub type Readiness = Arc<dyn Fn() -> HookFuture<store::Result<Map<String, Value>>> + Send + Sync>;
 
 /// The text of `GET /metrics`.
 pub type Metrics = Arc<dyn Fn() -> HookFuture<String> + Send + Sync>;
 
 /// All hooks; absent ones make their endpoints answer 503.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Hooks {
     /// The active rules, as `GET /api/rules` shows them: an array of objects that have an `id`.
     pub rules: Arc<Value>,
@@ -47,8 +48,8 @@ pub struct Hooks {
     pub reprocess: Option<Reprocess>,
     /// `POST /api/rules/dry-run`.
     pub dry_run: Option<DryRun>,
-    /// More members for `GET /api/health/ready`.
-    pub readiness: Option<Readiness>,
+    /// `GET /api/health/ready` and the workers in `GET /api/system`.
+    pub readiness: Readiness,
     /// `GET /metrics`; absent, there is nothing at that address.
     pub metrics: Option<Metrics>,
 }

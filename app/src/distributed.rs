@@ -1,12 +1,9 @@
 //! Beyond one machine: the roles over Kafka and a database server that they share.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bus::kafka::{self, ACTIVITY, BY_SOURCE, Lags};
-use detector::distributed::{Distributed, Fleet};
-use serde_json::{Map, Value, json};
-use store::{DETECTOR, INGEST, Store};
+use bus::kafka;
+use detector::distributed::Distributed;
 
 use crate::config::Config;
 use crate::data::database_failed;
@@ -134,68 +131,4 @@ async fn same_partitions(parts: &Parts, kafka: &kafka::Settings) -> Outcome {
     Err(Failure::usage(format!(
         "KAFKA_PARTITIONS is {now}, and this database has been used with {kept}; set it to {kept}"
     )))
-}
-
-/// What `/api/health/ready` tells of roles over Kafka: what of the log is not stored and not looked at yet, by the
-/// brokers' offsets and the database's, so that every role tells the same.
-pub(crate) fn readiness(
-    store: Store,
-    kafka: kafka::Settings,
-    relay: Arc<relay::Status>,
-    fleet: Arc<Fleet>,
-) -> api::Readiness {
-    let lags = Arc::new(Lags::new(kafka));
-    Arc::new(move || {
-        let (store, lags, relay, fleet) = (store.clone(), lags.clone(), relay.clone(), fleet.clone());
-        Box::pin(async move {
-            let mut members = Map::new();
-            match look(&store, &lags).await {
-                Ok((ingest, detector)) => {
-                    members.insert("kafka".to_owned(), "ready".into());
-                    members.insert("ingest_lag".to_owned(), ingest.into());
-                    members.insert("detector_lag".to_owned(), detector.into());
-                }
-                Err(error) => {
-                    // Requests are taken, and wait in the journal.
-                    tracing::warn!(error, "Kafka does not answer");
-                    members.insert("kafka".to_owned(), "unavailable".into());
-                    members.insert("ingest_lag".to_owned(), Value::Null);
-                    members.insert("detector_lag".to_owned(), Value::Null);
-                }
-            }
-            if let Ok(status) = store.journal_status().await {
-                members.insert("journal_pending".to_owned(), status.rows.into());
-            }
-            if let Ok(oldest) = store.journal_oldest().await {
-                let age = oldest.map_or(0, |oldest| store.now().since(oldest).max(0) / domain::SECOND);
-                members.insert("journal_age_s".to_owned(), age.into());
-            }
-            let (late, behind) = fleet.late_and_behind();
-            members.insert("watermark".to_owned(), json!(fleet.watermark()));
-            members.insert("partitions".to_owned(), fleet.partitions().into());
-            members.insert("late".to_owned(), late.into());
-            members.insert("behind".to_owned(), behind.into());
-            members.insert("relay".to_owned(), if relay.leads() { "leads" } else { "stands by" }.into());
-            members
-        })
-    })
-}
-
-/// How many records of the log ingest and the detector have still to work on.
-///
-/// # Errors
-/// Kafka or the database does not answer.
-pub(crate) async fn look(store: &Store, lags: &Lags) -> Result<(i64, i64), String> {
-    let of = async |group: &str, topic: &'static str| {
-        let offsets = store.offsets(group).await.map_err(|error| error.to_string())?;
-        let ends = lags.ends(topic).await.map_err(|error| error.to_string())?;
-        let at =
-            |number: i64| offsets.iter().find(|(of, part, _)| of == topic && *part == number).map_or(0, |row| row.2);
-        Ok::<i64, String>(
-            ends.iter().map(|(number, first, end)| (end - at(i64::from(*number)).max(*first)).max(0)).sum(),
-        )
-    };
-    let ingest = of(INGEST, ACTIVITY).await?;
-    let detector = of(DETECTOR, ACTIVITY).await?.max(of(DETECTOR, BY_SOURCE).await?);
-    Ok((ingest, detector))
 }

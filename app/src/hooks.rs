@@ -9,7 +9,7 @@ use detector::engine::Settings;
 use detector::rules::{Body, DetectionKey, GroupField, Kind, Rule, RuleSet, RuleSource, load};
 use detector::worker;
 use domain::{Alert, SECOND, Timestamp};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use store::{Store, StoredRange};
 
 use crate::config::Config;
@@ -138,17 +138,6 @@ pub(crate) fn reprocess(parts: worker::Parts) -> api::Reprocess {
             let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
             Ok(api::Reprocessed { analyzed: done.events, new_alerts: count(done.new), known_alerts: count(done.known) })
         })
-    })
-}
-
-/// What the detector adds to `/api/health/ready`.
-pub(crate) fn readiness(status: Arc<worker::Status>) -> api::Readiness {
-    Arc::new(move || {
-        let mut members = Map::new();
-        members.insert("watermark".to_owned(), json!(status.watermark()));
-        members.insert("late".to_owned(), status.late().into());
-        members.insert("behind".to_owned(), status.behind().into());
-        Box::pin(std::future::ready(members))
     })
 }
 

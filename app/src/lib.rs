@@ -11,7 +11,7 @@
 //! | `upkeep` | trimming the journal, forgetting old activities |
 //! | `data` | the data directory: its lock, what is kept in it, opening the database |
 //! | `lifecycle` | signals, tasks, the two stages of the end |
-//! | `metrics` | what Prometheus is told |
+//! | `readiness`, `metrics` | how far the workers are; what Prometheus is told |
 //! | `logging` | text on a terminal, JSON elsewhere |
 //! | [`failure`] | why a command did not do what was asked: one line and an exit code |
 //! | `output` | standard output: the only place that writes to it |
@@ -34,6 +34,7 @@ mod lifecycle;
 mod logging;
 mod metrics;
 mod output;
+mod readiness;
 mod roles;
 mod server;
 mod upkeep;

@@ -54,7 +54,12 @@ pub(crate) fn hook(store: Store, readiness: api::Readiness) -> Option<api::Metri
     Some(Arc::new(move || {
         let (store, readiness) = (store.clone(), readiness.clone());
         Box::pin(async move {
-            look(&store, &readiness().await).await;
+            match readiness().await {
+                Ok(ready) => look(&store, &ready).await,
+                Err(error) => {
+                    tracing::warn!(%error, "Prometheus is told the last figures: the database does not answer")
+                }
+            }
             process();
             gauge!(metric::BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
             handle.run_upkeep();
@@ -63,27 +68,15 @@ pub(crate) fn hook(store: Store, readiness: api::Readiness) -> Option<api::Metri
     }))
 }
 
-/// What is looked up. What cannot be, keeps its last value: that the database is away is told by others.
+/// What is looked up. What cannot be, keeps its last value.
 async fn look(store: &Store, ready: &Map<String, Value>) {
     let now = store.now();
     #[expect(clippy::cast_precision_loss, reason = "counts of rows")]
     let set = |name: &'static str, value: i64| gauge!(name).set(value as f64);
     let member = |name: &str| ready.get(name).and_then(Value::as_i64);
-    if let Ok(status) = store.journal_status().await {
-        set(metric::JOURNAL_ROWS, status.rows);
-        // Where no Kafka stands between, readers stand in the journal itself.
-        if !ready.contains_key("kafka") {
-            for (name, reader) in [(metric::INGEST_LAG, store::INGEST), (metric::DETECTOR_LAG, store::DETECTOR)] {
-                if let Ok(at) = store.offset(reader).await {
-                    set(name, (status.last_seq - at).max(0));
-                }
-            }
-        }
-    }
-    if let Ok(oldest) = store.journal_oldest().await {
-        set(metric::JOURNAL_AGE, oldest.map_or(0, |oldest| now.since(oldest).max(0) / SECOND));
-    }
     for (name, member) in [
+        (metric::JOURNAL_ROWS, member("journal_rows")),
+        (metric::JOURNAL_AGE, member("journal_age_s")),
         (metric::INGEST_LAG, member("ingest_lag")),
         (metric::DETECTOR_LAG, member("detector_lag")),
         (metric::BEHIND, member("behind")),

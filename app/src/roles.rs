@@ -16,7 +16,7 @@ use crate::config::{Config, Secret};
 use crate::distributed;
 use crate::failure::{Failure, Outcome};
 use crate::lifecycle::{Stage, Tasks};
-use crate::{hooks, metrics};
+use crate::{hooks, metrics, readiness};
 
 /// What the roles are made of.
 #[derive(Clone)]
@@ -74,17 +74,17 @@ pub(crate) async fn start(parts: Parts, role: ProcessRole, listener: TcpListener
         status: Arc::default(),
         partition: Partition::JOURNAL,
     };
-    let readiness = match distributed::kafka(&parts.config) {
+    let ready = match distributed::kafka(&parts.config) {
         Some(kafka) => {
             distributed::start(&parts, &kafka, role, tasks).await?;
-            distributed::readiness(parts.store.clone(), kafka, parts.relay.clone(), parts.fleet.clone())
+            readiness::over_kafka(parts.store.clone(), kafka, parts.relay.clone(), parts.fleet.clone())
         }
         None => {
             embedded(&parts, &detector, tasks);
-            hooks::readiness(detector.status.clone())
+            readiness::embedded(parts.store.clone(), detector.status.clone())
         }
     };
-    let state = api_state(&parts, &detector, readiness)?;
+    let state = api_state(&parts, &detector, ready)?;
     let router = if role.serves() { dashboard::over(api::router(state)) } else { api::health_alone(state) };
     tasks.spawn("the API", Stage::Front, |stop| async move {
         api::serve(listener, router, stop)
@@ -137,7 +137,7 @@ fn api_state(parts: &Parts, detector: &worker::Parts, readiness: api::Readiness)
         })),
         reprocess: Some(hooks::reprocess(detector.clone())),
         metrics: parts.config.metrics.then(|| metrics::hook(parts.store.clone(), readiness.clone())).flatten(),
-        readiness: Some(readiness),
+        readiness,
     };
     AppState::new(settings, parts.store.clone(), parts.clock.clone(), hooks)
         .map_err(|error| Failure::usage(error.to_string()))

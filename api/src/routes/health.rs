@@ -23,18 +23,14 @@ async fn healthy() -> impl IntoResponse {
 
 /// How far the workers are behind; zeros mean that everything acknowledged is visible.
 async fn ready(State(app): State<AppState>) -> Response {
-    let mut members = match lags(&app).await {
-        Ok(members) => members,
+    match (app.hooks.readiness)().await {
+        Ok(members) => finished(StatusCode::OK, "ready", members),
         Err(error) => {
             tracing::warn!(%error, "not ready: the database does not answer");
             let members = Map::from_iter([("error".to_owned(), Value::from("The database does not answer."))]);
-            return finished(StatusCode::SERVICE_UNAVAILABLE, "unavailable", members);
+            finished(StatusCode::SERVICE_UNAVAILABLE, "unavailable", members)
         }
-    };
-    if let Some(hook) = &app.hooks.readiness {
-        members.extend(hook().await);
     }
-    finished(StatusCode::OK, "ready", members)
 }
 
 fn finished(status: StatusCode, word: &str, mut members: Map<String, Value>) -> Response {
@@ -43,19 +39,4 @@ fn finished(status: StatusCode, word: &str, mut members: Map<String, Value>) -> 
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response.extensions_mut().insert(crate::shell::Rendered);
     response
-}
-
-/// The positions of the embedded readers of the journal. Where Kafka stands between, the hook knows better and
-/// overrides these.
-pub(super) async fn lags(app: &AppState) -> Result<Map<String, Value>, store::Error> {
-    let journal = app.store.journal_status().await?;
-    let ingest = journal.last_seq - app.store.offset("ingest").await?;
-    let detector = journal.last_seq - app.store.offset("detector").await?;
-    let lag = |lag: i64| Value::from(lag.max(0));
-    Ok(Map::from_iter([
-        ("journal_pending".to_owned(), lag(ingest.max(detector))),
-        ("ingest_lag".to_owned(), lag(ingest)),
-        ("detector_lag".to_owned(), lag(detector)),
-        ("watermark".to_owned(), Value::Null),
-    ]))
 }

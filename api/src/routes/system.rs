@@ -7,7 +7,7 @@ use axum::routing::get;
 use domain::{DAY, MINUTE};
 use serde_json::{Value, json};
 
-use super::{both, health};
+use super::both;
 use crate::answer;
 use crate::auth::rights::{Allowed, SeeAnalytics};
 use crate::problem::Outcome;
@@ -22,10 +22,7 @@ pub(crate) fn routes() -> Router<AppState> {
 
 async fn system(_: Allowed<SeeAnalytics>, State(app): State<AppState>) -> Outcome<Response> {
     let (store, now) = (&app.store, app.clock.now());
-    let mut workers = health::lags(&app).await?;
-    if let Some(hook) = &app.hooks.readiness {
-        workers.extend(hook().await);
-    }
+    let workers = (app.hooks.readiness)().await?;
     let gaps: Vec<Value> = store.coverage_gaps(now.plus(-7 * DAY), GAPS).await?.into_iter().map(gap).collect();
     let hours = store.activity_by_hour(now.plus(-DAY)).await?.into_iter();
     let hours: Vec<Value> = hours.map(|(hour, n)| json!({ "hour": hour, "activities": n })).collect();

@@ -21,9 +21,10 @@ use super::{Context, latency};
 use crate::cli;
 use crate::config::{Config, Database, Secret};
 use crate::data;
-use crate::distributed::{kafka as kafka_of, look};
+use crate::distributed::kafka as kafka_of;
 use crate::failure::{Failure, Outcome};
 use crate::output;
+use crate::readiness::still_to_do;
 
 /// Activities that the stages work on.
 const ACTIVITIES: usize = 200_000;
@@ -153,7 +154,9 @@ impl Stage<'_> {
     }
 
     async fn lags(&self) -> Outcome<(i64, i64)> {
-        look(self.store, &self.lags).await.map_err(Failure::unavailable)
+        let lags = still_to_do(self.store, &self.lags).await;
+        let lags = lags.map_err(|error| data::database_failed(self.config, &error))?;
+        lags.map_err(|error| Failure::unavailable(error.to_string()))
     }
 
     /// Waits until a stage is done; activities a second from its beginning on.
