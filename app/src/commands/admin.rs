@@ -8,7 +8,6 @@ use store::{NewUser, UserChange};
 use super::{Context, on_the_command_line};
 use crate::cli;
 use crate::config::{Secret, secret};
-use crate::data::database_failed;
 use crate::failure::{Failure, Outcome};
 use crate::output;
 
@@ -46,7 +45,7 @@ async fn reset(context: &Context, name: &str, from_stdin: bool) -> Outcome {
         store::Error::NotFound => {
             Failure::no(format!("there is no user {name}; `admin create-user {name}` would make one"))
         }
-        error => database_failed(&context.config, &error),
+        error => context.failed()(error),
     })?;
     output::note(format!("The password of {} is changed, and the user's sessions are ended.", user.username));
     if !user.is_active {
@@ -79,7 +78,7 @@ async fn create(context: &Context, account: Account, from_stdin: bool) -> Outcom
     store.close().await;
     let user = made.map_err(|error| match error {
         store::Error::Duplicate => Failure::no(format!("the name {name} is taken, perhaps by a deleted user")),
-        error => database_failed(&context.config, &error),
+        error => context.failed()(error),
     })?;
     output::note(format!("{} is now {} {}.", user.username, article(user.role), user.role));
     password.show()

@@ -79,7 +79,7 @@ async fn stored(
     let from = time("--from", args.from.as_deref())?.unwrap_or(Timestamp::MIN);
     let to = time("--to", args.to.as_deref())?.map_or(Timestamp::MAX, |to| to.plus(-1));
     let store = context.store_as_it_is().await?;
-    let unreadable = |error: store::Error| data::database_failed(&context.config, &error);
+    let unreadable = context.failed();
     let mut backtest = Backtest::new(rules, engine_settings(context, Some(&store)).await?, lateness);
     let range = StoredRange { from, to, up_to_seq: None, late: true };
     let mut after = None;

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::Context;
 use crate::config::Database;
-use crate::data::database_failed;
 use crate::failure::{Failure, Outcome};
 use crate::output;
 
@@ -19,7 +18,7 @@ pub(crate) async fn run(file: &Path, context: &Context) -> Outcome {
     let store = context.store_as_it_is().await?;
     let copied = store.backup(file).await;
     store.close().await;
-    copied.map_err(|error| database_failed(&context.config, &error))?;
+    copied.map_err(context.failed())?;
     output::note(format!(
         "{shown} is a copy of the database. Keep it like one: it holds password hashes. The secret that signs tokens is \
          not in it; a server on the copy makes another, and everybody logs in again."

@@ -19,6 +19,11 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// What a failure of the database is to whoever started the command.
+    pub(crate) fn failed(&self) -> impl Fn(store::Error) -> Failure + Copy {
+        |error| data::database_failed(&self.config, &error)
+    }
+
     /// The configured database as it is, which has to be there and to have this version.
     pub(crate) async fn store_as_it_is(&self) -> Outcome<Store> {
         if self.config.database == Database::Sqlite && !self.config.database_file().exists() {

@@ -12,22 +12,18 @@ use chrono_tz::Tz;
 use domain::{Activity, Clock, DAY, HOUR, MINUTE, SystemClock, Timestamp, ids, wire};
 use serde_json::{Value, json};
 use store::Store;
-use tokio_util::sync::CancellationToken;
 
 use super::Context;
-use super::bench::Temporary;
-use super::bench::load::Client;
-use super::bench::server::loopback;
+use super::client::Client;
+use super::own_server::{self, OwnServer, Temporary};
 use super::simulate::attacks::ATTACKS;
 use super::simulate::population::Population;
-use super::simulate::{Hidden, Simulation};
+use super::simulate::{Hidden, Simulation, caught};
 use crate::cli;
-use crate::config::layers::{Layers, Surroundings};
-use crate::config::{Config, Secret, read, secret};
+use crate::config::{Config, read, secret};
 use crate::failure::{Failure, Outcome};
 use crate::output;
-use crate::roles::ProcessRole;
-use crate::server::{FIRST_ADMIN, Server};
+use crate::server::FIRST_ADMIN;
 
 /// Bytes of the password that is made.
 const PASSWORD: usize = 12;
@@ -57,21 +53,12 @@ pub(crate) async fn run(args: cli::Demo, _context: &Context) -> Outcome {
     let length = Duration::from_micros(length.unsigned_abs());
     let folder = Temporary::new()?;
     let password = secret::make(PASSWORD);
-    // Nothing that is configured for a real server: this one is its own.
-    let layers = Layers::collect(&cli::Settings::default(), &Surroundings::default())?;
-    let config = Config {
-        data_dir: folder.path().to_owned(),
-        admin_password: Some(Secret::new(password.clone())),
-        time_zone: Some(Tz::UTC),
-        ..Config::read(&layers)?
-    };
+    let config = Config { time_zone: Some(Tz::UTC), ..own_server::config(&folder, &password)? };
     let clock = Arc::new(Told::default());
     let begin = midnight(SystemClock.now()).plus(-i64::from(args.days) * DAY);
     clock.0.store(begin.micros(), Ordering::SeqCst);
-    let server = Server::prepare(config, clock.clone(), ProcessRole::All).await?;
-    let (listener, address) = loopback().await?;
-    let (store, shutdown) = (server.store().clone(), CancellationToken::new());
-    let running = tokio::spawn(server.run(listener, shutdown.clone()));
+    let server = OwnServer::start(config, clock.clone(), folder).await?;
+    let (address, store) = (server.address, server.store.clone());
 
     let url = format!("http://{address}");
     let watched = async {
@@ -89,8 +76,7 @@ pub(crate) async fn run(args: cli::Demo, _context: &Context) -> Outcome {
             signal.map_err(|error| Failure::internal(format!("signals cannot be received: {error}")))
         }
     };
-    shutdown.cancel();
-    let ended = running.await.map_err(|error| Failure::internal(format!("the server fell over: {error}")))?;
+    let ended = server.stop().await;
     outcome.and(ended)
 }
 
@@ -177,11 +163,7 @@ async fn live(
     population: Population,
 ) -> Outcome {
     let failed = Failure::internal;
-    let mut anonymous = Client::connect(server, None).await.map_err(failed)?;
-    let login = json!({"username": FIRST_ADMIN, "password": password}).to_string();
-    let answer = anonymous.ask(&Method::POST, "/api/auth/login", &login).await.map_err(failed)?;
-    let token = answer["token"].as_str().unwrap_or_default().to_owned();
-    let mut admin = Client::connect(server, Some(token)).await.map_err(failed)?;
+    let (mut admin, _) = Client::log_in(server, FIRST_ADMIN, password).await.map_err(failed)?;
     let made = admin.ask(&Method::POST, "/api/keys", r#"{"name":"demo"}"#).await.map_err(failed)?;
     let key = made["api_key"].as_str().unwrap_or_default().to_owned();
     let mut simulation = Simulation {
@@ -195,15 +177,7 @@ async fn live(
     let night = admin.ask(&Method::GET, "/api/alerts/?user=insider", "").await.map_err(failed)?;
     let at_night = |alert: &&Value| alert["rule"].as_str().is_some_and(|rule| rule.contains("outside working hours"));
     if let Some(alert) = night.as_array().and_then(|alerts| alerts.iter().find(at_night).or(alerts.first())) {
-        let text = |member: &str| alert[member].as_str().unwrap_or_default();
-        output::print(format!(
-            "  {:<15} {:<9} {}, last night\n{:27}{url}/#/alerts/{}",
-            "insider",
-            text("severity"),
-            text("rule"),
-            "",
-            text("alert_id")
-        ))?;
+        output::print(caught("insider", alert, "last night", url))?;
     }
     if args.no_wait {
         return simulation.report();

@@ -7,7 +7,6 @@ use store::{Appended, DeadLetterRow, Store};
 
 use super::{Context, on_the_command_line};
 use crate::cli;
-use crate::data::database_failed;
 use crate::failure::{Failure, Outcome};
 use crate::output;
 
@@ -28,7 +27,7 @@ pub(crate) async fn run(args: cli::Dlq, context: &Context) -> Outcome {
 }
 
 async fn list(context: &Context, store: &Store, limit: i64) -> Outcome {
-    let failed = |error: store::Error| database_failed(&context.config, &error);
+    let failed = context.failed();
     let letters = store.dead_letters(None, limit).await.map_err(failed)?;
     if letters.is_empty() {
         output::note("There are no dead letters.");
@@ -45,7 +44,7 @@ async fn list(context: &Context, store: &Store, limit: i64) -> Outcome {
 
 async fn one(context: &Context, store: &Store, id: i64) -> Outcome<DeadLetterRow> {
     let found = store.dead_letters(Some(id.saturating_add(1)), 1).await;
-    let found = found.map_err(|error| database_failed(&context.config, &error))?;
+    let found = found.map_err(context.failed())?;
     let found = found.into_iter().next().filter(|letter| letter.id == id);
     found.ok_or_else(|| Failure::no(format!("there is no dead letter {id}; see `dlq list`")))
 }
@@ -54,7 +53,7 @@ async fn every(context: &Context, store: &Store) -> Outcome<Vec<DeadLetterRow>> 
     let mut letters: Vec<DeadLetterRow> = Vec::new();
     loop {
         let page = store.dead_letters(letters.last().map(|last| last.id), PAGE).await;
-        let page = page.map_err(|error| database_failed(&context.config, &error))?;
+        let page = page.map_err(context.failed())?;
         if page.is_empty() {
             return Ok(letters);
         }
@@ -86,7 +85,7 @@ async fn replay(context: &Context, store: &Store, ids: Vec<i64>, all: bool) -> O
                 output::note(format!("{}: stays: {reason}", letter.id));
                 continue;
             }
-            Err(Again::Store(error)) => return Err(database_failed(&context.config, &error)),
+            Err(Again::Store(error)) => return Err(context.failed()(error)),
         };
         match store.replay_dead_letter(letter.id, activity).await {
             Ok(Appended::Conflict) => {
@@ -94,12 +93,12 @@ async fn replay(context: &Context, store: &Store, ids: Vec<i64>, all: bool) -> O
                 output::note(format!("{}: stays: another activity has its id", letter.id));
             }
             Ok(Appended::New | Appended::Duplicate) => done += 1,
-            Err(error) => return Err(database_failed(&context.config, &error)),
+            Err(error) => return Err(context.failed()(error)),
         }
     }
     let words = format!("Replayed {done} dead letters on the command line");
     let act = on_the_command_line(context, "Admin", "dead-letters", LogType::System, words);
-    store.append(act).await.map_err(|error| database_failed(&context.config, &error))?;
+    store.append(act).await.map_err(context.failed())?;
     output::note(format!("{done} replayed, {refused} left."));
     if refused > 0 { Err(Failure::no("")) } else { Ok(()) }
 }

@@ -7,7 +7,6 @@ use store::{ApiKey, NewApiKey};
 use super::{Context, on_the_command_line};
 use crate::cli;
 use crate::config::secret;
-use crate::data::database_failed;
 use crate::failure::{Failure, Outcome};
 use crate::output;
 
@@ -40,7 +39,7 @@ async fn create(context: &Context, name: String, scope: String, expires: Option<
         store::Error::Duplicate => Failure::no(format!(
             "there is or was a key named {name}; its name stays with what it has posted, so choose another"
         )),
-        error => database_failed(&context.config, &error),
+        error => context.failed()(error),
     })?;
     output::print(format!("sa_{id}_{secret}"))?;
     if output::is_terminal() {
@@ -53,7 +52,7 @@ async fn list(context: &Context) -> Outcome {
     let store = context.store_as_it_is().await?;
     let keys = store.api_keys().await;
     store.close().await;
-    let keys = keys.map_err(|error| database_failed(&context.config, &error))?;
+    let keys = keys.map_err(context.failed())?;
     if keys.is_empty() {
         output::note("There are no keys. `security-analytics key create NAME` makes one.");
         return Ok(());
@@ -84,7 +83,7 @@ async fn revoke(context: &Context, name: &str) -> Outcome {
     store.close().await;
     revoked.map_err(|error| match error {
         store::Error::NotFound => Failure::no(format!("there is no valid key named {name}; see `key list`")),
-        error => database_failed(&context.config, &error),
+        error => context.failed()(error),
     })?;
     output::note(format!("{name} is revoked. A running server refuses it within a second."));
     Ok(())

@@ -4,7 +4,6 @@ use store::{DETECTOR, INGEST, INTAKE};
 
 use super::Context;
 use crate::cli;
-use crate::data::database_failed;
 use crate::failure::{Failure, Outcome};
 use crate::output;
 
@@ -12,7 +11,7 @@ const READERS: [&str; 3] = [INGEST, DETECTOR, INTAKE];
 
 pub(crate) async fn run(args: cli::Offsets, context: &Context) -> Outcome {
     let store = context.store_as_it_is().await?;
-    let failed = |error: store::Error| database_failed(&context.config, &error);
+    let failed = context.failed();
     match args {
         cli::Offsets::List => {
             output::print(format!("{:10}{:24}{:>6}{:>14}", "READER", "TOPIC", "PART", "NEXT"))?;

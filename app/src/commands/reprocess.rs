@@ -10,7 +10,6 @@ use domain::{Partition, Timestamp};
 use super::Context;
 use super::backtest::{engine_settings, time};
 use crate::cli;
-use crate::data::database_failed;
 use crate::failure::{Failure, Outcome};
 use crate::hooks;
 use crate::output;
@@ -39,7 +38,7 @@ pub(crate) async fn run(args: cli::Reprocess, context: &Context) -> Outcome {
     let done = reprocess(&parts, from, to, |progress| bar.show(progress)).await;
     bar.end();
     let done = done.map_err(|error| match error {
-        worker::WorkerError::Store(error) => database_failed(&context.config, &error),
+        worker::WorkerError::Store(error) => context.failed()(error),
         other => Failure::internal(other.to_string()),
     })?;
     store.close().await;

@@ -14,7 +14,7 @@ use detector::engine::{Engine, Settings};
 use detector::rules::{RuleSet, RuleSource, load};
 use domain::{Activity, MINUTE, wire};
 
-use super::Temporary;
+use super::super::own_server::Temporary;
 use super::events::{Population, USERS, distinct};
 use super::table::{Table, thousands};
 use crate::failure::{Failure, Outcome};

@@ -5,7 +5,8 @@ use axum::http::Method;
 use axum::routing::get;
 use serde_json::json;
 
-use super::server::{Measurable, loopback, run as load};
+use super::super::own_server::loopback;
+use super::server::{Measurable, run as load};
 use super::table::{Table, thousands};
 use crate::cli;
 use crate::failure::Outcome;

@@ -13,8 +13,8 @@ use serde_json::Value;
 use store::{DETECTOR, Store};
 use tokio_util::sync::CancellationToken;
 
+use super::super::client::Client;
 use super::events::Population;
-use super::load::Client;
 use super::server::{Measurable, PASSWORD};
 use super::table::{Table, thousands};
 use super::{Context, latency};

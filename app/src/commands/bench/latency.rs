@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use axum::http::Method;
 use serde_json::json;
 
-use super::load::{Client, quantile};
+use super::super::client::Client;
+use super::load::quantile;
 use super::server::{Measurable, run as load};
 use super::table::Table;
 use crate::cli;

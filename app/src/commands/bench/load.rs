@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::http::Method;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+
+use super::super::client::{Client, is_success};
 
 /// What is sent, and how.
 #[derive(Debug, Clone)]
@@ -145,91 +145,6 @@ impl Load {
     }
 }
 
-/// One connection, which asks again only when it was answered.
-pub(crate) struct Client {
-    stream: TcpStream,
-    /// What follows the first line of every request.
-    head: String,
-    /// What was read; an answer's bytes are dropped with the next one.
-    read: Vec<u8>,
-}
-
-impl Client {
-    pub(crate) async fn connect(server: SocketAddr, token: Option<String>) -> Result<Self, String> {
-        let stream = TcpStream::connect(server).await.map_err(|error| format!("{server}: {error}"))?;
-        stream.set_nodelay(true).map_err(|error| error.to_string())?;
-        let bearer = token.map_or_else(String::new, |token| format!("authorization: Bearer {token}\r\n"));
-        Ok(Self { stream, head: format!("host: {server}\r\n{bearer}"), read: Vec::with_capacity(4096) })
-    }
-
-    /// A request as it goes over the wire.
-    pub(crate) fn request(&self, method: &Method, path: &str, body: &str) -> Vec<u8> {
-        let content = match body.len() {
-            0 => String::new(),
-            length => format!("content-type: application/json\r\ncontent-length: {length}\r\n"),
-        };
-        format!("{method} {path} HTTP/1.1\r\n{}{content}\r\n{body}", self.head).into_bytes()
-    }
-
-    /// Sends a request and reads its answer: status and body.
-    pub(crate) async fn exchange(&mut self, request: &[u8]) -> Result<(u16, &[u8]), String> {
-        self.stream.write_all(request).await.map_err(|error| error.to_string())?;
-        self.read.clear();
-        let (mut whole, mut answer) = (usize::MAX, None);
-        while self.read.len() < whole {
-            let more = self.stream.read_buf(&mut self.read).await.map_err(|error| error.to_string())?;
-            if more == 0 {
-                return Err("the server ended the connection in the middle of an answer".to_owned());
-            }
-            if answer.is_none() {
-                answer = head(&self.read)?;
-                whole = answer.map_or(usize::MAX, |answer| answer.body + answer.length);
-            }
-        }
-        let answer = answer.ok_or("an answer without a head")?;
-        Ok((answer.status, &self.read[answer.body..whole]))
-    }
-
-    /// The same, where anything but 2xx is an error, and the answer is JSON.
-    pub(crate) async fn ask(&mut self, method: &Method, path: &str, body: &str) -> Result<serde_json::Value, String> {
-        let request = self.request(method, path, body);
-        let (status, answer) = self.exchange(&request).await?;
-        if !is_success(status) {
-            return Err(format!("{method} {path}: {status}"));
-        }
-        serde_json::from_slice(answer).map_err(|error| format!("{method} {path}: {error}"))
-    }
-}
-
-const fn is_success(status: u16) -> bool {
-    status / 100 == 2
-}
-
-/// What the head of an answer says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Head {
-    status: u16,
-    /// Where the body begins.
-    body: usize,
-    length: usize,
-}
-
-/// The head of an answer, as soon as all of it is there.
-fn head(read: &[u8]) -> Result<Option<Head>, String> {
-    let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
-    let text = str::from_utf8(&read[..end]).map_err(|error| format!("the head of an answer: {error}"))?;
-    let status = text.get(9..12).and_then(|status| status.parse().ok()).ok_or("an answer without a status")?;
-    let length = text.lines().skip(1).find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok()).flatten()
-    });
-    match length {
-        Some(length) => Ok(Some(Head { status, body: end + 4, length })),
-        None if status == 204 => Ok(Some(Head { status, body: end + 4, length: 0 })),
-        None => Err("an answer that does not say its length cannot be measured".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -243,19 +158,10 @@ mod tests {
         assert!((quantile(&[7_000], 0.01) - 7.0).abs() < f64::EPSILON);
     }
 
-    #[test]
-    fn an_answer_is_read_as_far_as_it_says() {
-        assert_eq!(head(b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n").unwrap(), None);
-        let all = b"HTTP/1.1 202 Accepted\r\nx: y\r\nContent-Length: 2\r\n\r\n{}";
-        assert_eq!(head(all).unwrap(), Some(Head { status: 202, body: all.len() - 2, length: 2 }));
-        assert_eq!(head(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap().unwrap().length, 0);
-        assert!(head(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
-    }
-
     #[tokio::test]
     async fn requests_are_answered_one_by_one_and_counted() {
         use axum::routing::{get, post};
-        let (listener, server) = super::super::server::loopback().await.unwrap();
+        let (listener, server) = super::super::super::own_server::loopback().await.unwrap();
         let echo = axum::Router::new().route("/", get(|| async {}).post(|body: String| async { body }));
         let echo = echo.route("/no", post(|| async { axum::http::StatusCode::CONFLICT }));
         let serving = tokio::spawn(async move { axum::serve(listener, echo).await });

@@ -6,12 +6,10 @@ mod events;
 mod http;
 mod kafka;
 mod latency;
-pub(crate) mod load;
+mod load;
 mod login;
-pub(super) mod server;
+mod server;
 mod table;
-
-use std::path::{Path, PathBuf};
 
 use super::Context;
 use crate::cli;
@@ -50,30 +48,4 @@ pub(crate) async fn run(args: cli::Bench, context: &Context) -> Outcome {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Outcome<T> + Send + 'static) -> Outcome<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| Failure::internal(format!("a measurement fell over: {error}")))?
-}
-
-/// A folder that is removed when this goes away.
-pub(super) struct Temporary(PathBuf);
-
-impl Temporary {
-    /// In the system's place for such.
-    pub(super) fn new() -> Outcome<Self> {
-        let name = format!("security-analytics-{}", uuid::Uuid::new_v4().simple());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).map_err(|error| Failure::unavailable(format!("{}: {error}", path.display())))?;
-        Ok(Self(path))
-    }
-
-    /// Where it is.
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.0) {
-            output::note(format!("{} could not be removed: {error}", self.0.display()));
-        }
-    }
 }

@@ -5,19 +5,15 @@ use std::sync::Arc;
 
 use axum::http::Method;
 use domain::SystemClock;
-use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use serde_json::Value;
 
-use super::load::{Client, Load, Measured};
-use super::{Temporary, blocking};
-use crate::cli::Settings;
-use crate::config::layers::{Layers, Surroundings};
-use crate::config::{Config, Secret};
+use super::super::client::Client;
+use super::super::own_server::{self, OwnServer, Temporary};
+use super::blocking;
+use super::load::{Load, Measured};
+use crate::config::Config;
 use crate::failure::{Failure, Outcome};
-use crate::roles::ProcessRole;
-use crate::server::{FIRST_ADMIN, Server};
+use crate::server::FIRST_ADMIN;
 
 pub(super) const PASSWORD: &str = "measured once a day";
 
@@ -25,22 +21,14 @@ pub(super) const PASSWORD: &str = "measured once a day";
 pub(super) struct Measurable {
     pub(super) address: SocketAddr,
     pub(super) token: String,
-    shutdown: CancellationToken,
-    running: JoinHandle<Outcome>,
-    _folder: Temporary,
+    server: OwnServer,
 }
 
 impl Measurable {
     /// With everything as it is by default, but for the limits that would only measure themselves.
     pub(super) async fn start() -> Outcome<Self> {
         let folder = Temporary::new()?;
-        let layers = Layers::collect(&Settings::default(), &Surroundings::default())?;
-        let config = Config {
-            data_dir: folder.path().to_owned(),
-            admin_password: Some(Secret::new(PASSWORD)),
-            rate_limit: false,
-            ..Config::read(&layers)?
-        };
+        let config = Config { rate_limit: false, ..own_server::config(&folder, PASSWORD)? };
         Self::of(config, folder).await
     }
 
@@ -50,15 +38,10 @@ impl Measurable {
     }
 
     async fn of(config: Config, folder: Temporary) -> Outcome<Self> {
-        let server = Server::prepare(config, Arc::new(SystemClock), ProcessRole::All).await?;
-        let (listener, address) = loopback().await?;
-        let shutdown = CancellationToken::new();
-        let running = tokio::spawn(server.run(listener, shutdown.clone()));
-        let login = json!({"username": FIRST_ADMIN, "password": PASSWORD}).to_string();
-        let mut client = Client::connect(address, None).await.map_err(Failure::internal)?;
-        let answer = client.ask(&Method::POST, "/api/auth/login", &login).await.map_err(Failure::internal)?;
-        let token = answer["token"].as_str().unwrap_or_default().to_owned();
-        Ok(Self { address, token, shutdown, running, _folder: folder })
+        let server = OwnServer::start(config, Arc::new(SystemClock), folder).await?;
+        let address = server.address;
+        let (_, token) = Client::log_in(address, FIRST_ADMIN, PASSWORD).await.map_err(Failure::internal)?;
+        Ok(Self { address, token, server })
     }
 
     /// A request, once.
@@ -83,17 +66,8 @@ impl Measurable {
 
     /// Ends it and waits for its end.
     pub(super) async fn stop(self) -> Outcome {
-        self.shutdown.cancel();
-        self.running.await.map_err(|error| Failure::internal(format!("the measured server fell over: {error}")))?
+        self.server.stop().await
     }
-}
-
-/// A port of its own.
-pub(crate) async fn loopback() -> Outcome<(TcpListener, SocketAddr)> {
-    let failed = |error: std::io::Error| Failure::unavailable(format!("no port on 127.0.0.1: {error}"));
-    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    Ok((listener, address))
 }
 
 /// Runs a load, and refuses one that failed in part: it would be fast for the wrong reason.

@@ -14,7 +14,7 @@ use store::{ImportedOrder, ImportedSession, Legacy, Store, Taken};
 use super::{Context, on_the_command_line};
 use crate::cli;
 use crate::config::Database;
-use crate::data::{self, database_failed};
+use crate::data;
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use rows::Refused;
@@ -48,7 +48,7 @@ pub(crate) async fn run(args: cli::Import, context: &Context) -> Outcome {
         LogType::System,
         format!("Imported {} rows of {} on the command line", import.tally.taken(), import.source),
     );
-    import.store.append(act).await.map_err(|error| database_failed(&context.config, &error))?;
+    import.store.append(act).await.map_err(context.failed())?;
     import.store.close().await;
     if let Err(error) = import.legacy.close().await {
         tracing::debug!(%error, "the connection to the other database was lost before its end");
@@ -92,7 +92,7 @@ impl Import<'_> {
                     Ok((user, notes)) => {
                         notes.iter().for_each(|note| self.tally.noted("users", note));
                         let taken = self.store.import_user(&self.source, user).await;
-                        let taken = taken.map_err(|error| database_failed(&self.context.config, &error))?;
+                        let taken = taken.map_err(self.context.failed())?;
                         if let Taken::SameName(own) = taken {
                             output::note(format!(
                                 "users {id}: {name} is user {own} here already and keeps its password"
@@ -120,10 +120,7 @@ impl Import<'_> {
                     Ok((item, notes)) => {
                         notes.iter().for_each(|note| self.tally.noted("inventory_items", note));
                         let taken = self.store.import_item(&self.source, item).await;
-                        self.tally.came(
-                            "inventory_items",
-                            taken.map_err(|error| database_failed(&self.context.config, &error))?,
-                        );
+                        self.tally.came("inventory_items", taken.map_err(self.context.failed())?);
                     }
                     Err(reason) => self.refuse("inventory_items", id, reason),
                 }
@@ -150,8 +147,7 @@ impl Import<'_> {
                         let order_time = row.order_time.unwrap_or_else(|| self.context.clock.now());
                         let order = ImportedOrder { id: row.id, user_id, item_id, quantity, order_time };
                         let taken = self.store.import_order(&self.source, order).await;
-                        self.tally
-                            .came("orders", taken.map_err(|error| database_failed(&self.context.config, &error))?);
+                        self.tally.came("orders", taken.map_err(self.context.failed())?);
                         continue;
                     }
                     _ => "has no quantity from 1 on",
@@ -179,7 +175,7 @@ impl Import<'_> {
                 }
             }
             let done = self.store.import_activities(activities).await;
-            let done = done.map_err(|error| database_failed(&self.context.config, &error))?;
+            let done = done.map_err(self.context.failed())?;
             self.tally.many("user_logs", done.stored, done.known);
         }
     }
@@ -203,7 +199,7 @@ impl Import<'_> {
                 let (session_id, end_time) = (row.session_id, row.end_time.or(Some(start_time)));
                 let session = ImportedSession { session_id, user_id, username, start_time, end_time };
                 let taken = self.store.import_session(session).await;
-                self.tally.came("sessions", taken.map_err(|error| database_failed(&self.context.config, &error))?);
+                self.tally.came("sessions", taken.map_err(self.context.failed())?);
             }
         }
     }
@@ -222,12 +218,12 @@ impl Import<'_> {
 
     async fn map(&self, kind: &'static str) -> Outcome<HashMap<i64, i64>> {
         let map = self.store.imported(&self.source, kind).await;
-        map.map_err(|error| database_failed(&self.context.config, &error))
+        map.map_err(self.context.failed())
     }
 
     async fn names(&self) -> Outcome<HashMap<i64, (String, Option<Role>)>> {
         let names = self.store.names_of_users().await;
-        names.map_err(|error| database_failed(&self.context.config, &error))
+        names.map_err(self.context.failed())
     }
 }
 

@@ -11,7 +11,7 @@ use axum::http::Method;
 use serde_json::{Value, json};
 
 use super::Context;
-use super::bench::load::Client;
+use super::client::Client;
 use crate::cli;
 use crate::config::read;
 use crate::data;
@@ -34,11 +34,8 @@ pub(crate) async fn run(args: cli::Simulate, context: &Context) -> Outcome {
     let server = server(&args.url).await?;
     let failed = |error: String| Failure::unavailable(format!("{}: {error}", args.url));
 
-    let mut anonymous = Client::connect(server, None).await.map_err(failed)?;
-    let login = json!({"username": args.user, "password": password(context)?}).to_string();
-    let answer = anonymous.ask(&Method::POST, "/api/auth/login", &login).await.map_err(failed)?;
-    let token = answer["token"].as_str().unwrap_or_default().to_owned();
-    let mut admin = Client::connect(server, Some(token.clone())).await.map_err(failed)?;
+    let password = password(context)?;
+    let (mut admin, token) = Client::log_in(server, &args.user, &password).await.map_err(failed)?;
     let run = format!("{:08x}", rand::random::<u32>());
     let name = format!("simulate-{run}");
     let made = admin.ask(&Method::POST, "/api/keys", &json!({"name": name}).to_string()).await.map_err(failed)?;
@@ -153,19 +150,14 @@ impl Simulation {
             let (Some(begun), None) = (hidden.begun, &hidden.caught) else { continue };
             let mut found = alerts.as_array().into_iter().flatten();
             if let Some(alert) = found.find(|alert| hidden.attack.is_caught_by(alert, &self.run)) {
-                let text = |member: &str| alert[member].as_str().unwrap_or_default().to_owned();
                 let after = begun.elapsed();
                 if let Some(url) = &self.told {
-                    let (severity, rule, id) = (text("severity"), text("rule"), text("alert_id"));
+                    let when = format!("after {:.2} s", after.as_secs_f64());
                     // A terminal that has gone away ends nothing here.
-                    drop(output::print(format!(
-                        "  {:<15} {severity:<9} {rule}, after {:.2} s\n{:27}{url}/#/alerts/{id}",
-                        hidden.attack.name,
-                        after.as_secs_f64(),
-                        ""
-                    )));
+                    drop(output::print(caught(hidden.attack.name, alert, &when, url)));
                 }
-                hidden.caught = Some((text("rule"), after));
+                let rule = alert["rule"].as_str().unwrap_or_default().to_owned();
+                hidden.caught = Some((rule, after));
             }
         }
         Ok(())
@@ -192,6 +184,13 @@ impl Simulation {
         }
         Ok(())
     }
+}
+
+/// What an attack was caught by and when, and where that is shown.
+pub(super) fn caught(attack: &str, alert: &Value, when: &str, url: &str) -> String {
+    let text = |member: &str| alert[member].as_str().unwrap_or_default();
+    let (severity, rule, id) = (text("severity"), text("rule"), text("alert_id"));
+    format!("  {attack:<15} {severity:<9} {rule}, {when}\n{:27}{url}/#/alerts/{id}", "")
 }
 
 /// The password of the Admin, from the environment or from the file of a server on this machine: never from the command
