@@ -103,10 +103,12 @@ pub(crate) async fn start(parts: &Parts, kafka: &kafka::Settings, role: ProcessR
     Ok(())
 }
 
-fn failed(error: kafka::KafkaError) -> Failure {
+/// The exit code of what Kafka answered, the same for every role.
+pub(crate) fn failed(error: kafka::KafkaError) -> Failure {
     match error {
         kafka::KafkaError::Refused(sentence) => Failure::usage(sentence),
-        other => Failure::unavailable(other.to_string()),
+        kafka::KafkaError::Client(_) | kafka::KafkaError::Silent(_) => Failure::unavailable(error.to_string()),
+        kafka::KafkaError::Ended(_) => Failure::internal(error.to_string()),
     }
 }
 
@@ -131,4 +133,21 @@ async fn same_partitions(parts: &Parts, kafka: &kafka::Settings) -> Outcome {
     Err(Failure::usage(format!(
         "KAFKA_PARTITIONS is {now}, and this database has been used with {kept}; set it to {kept}"
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::Partition;
+    use kafka::KafkaError;
+
+    #[test]
+    fn whoever_starts_it_again_learns_by_the_exit_code_whether_that_helps() {
+        let partition = Partition { topic: kafka::ACTIVITY, number: 3 };
+        assert_eq!(failed(KafkaError::Refused("run `offsets reset`".to_owned())).code(), 2);
+        assert_eq!(failed(KafkaError::Silent(partition)).code(), 3);
+        assert_eq!(failed(KafkaError::Ended("no thread".to_owned())).code(), 70);
+        let detector = detector::worker::WorkerError::Kafka(KafkaError::Refused("the same for every role".to_owned()));
+        assert_eq!(detector_failed(detector).code(), 2);
+    }
 }

@@ -106,10 +106,9 @@ fn embedded(parts: &Parts, detector: &worker::Parts, tasks: &mut Tasks) {
 }
 
 pub(crate) fn detector_failed(error: WorkerError) -> Failure {
-    match &error {
-        WorkerError::Store(_) | WorkerError::Journal(_) | WorkerError::Kafka(_) => {
-            Failure::unavailable(error.to_string())
-        }
+    match error {
+        WorkerError::Kafka(error) => distributed::failed(error),
+        WorkerError::Store(_) | WorkerError::Journal(_) => Failure::unavailable(error.to_string()),
         WorkerError::NotOurs | WorkerError::Engine(_) => Failure::internal(error.to_string()),
     }
 }

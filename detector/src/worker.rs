@@ -150,6 +150,7 @@ pub(crate) async fn work<L: JournalRead>(
         parts,
     };
     worker.sink.take(&mut worker.engine);
+    let _shown = Shown(worker.parts.partition);
     let mut whole = true;
     while whole && stop.run_until_cancelled(worker.ready()).await.is_some() {
         whole = worker.step(&stop).await?;
@@ -232,11 +233,8 @@ impl<L: JournalRead> Worker<L> {
             return;
         }
         self.weighed = Some(Instant::now());
-        let (footprint, partition) = (self.engine.footprint(), self.parts.partition.to_string());
-        #[expect(clippy::cast_precision_loss, reason = "bytes and keys")]
-        let (bytes, keys) = (footprint.bytes as f64, footprint.keys as f64);
-        metrics::gauge!(metric::ENGINE_BYTES, "partition" => partition.clone()).set(bytes);
-        metrics::gauge!(metric::ENGINE_KEYS, "partition" => partition).set(keys);
+        let (footprint, partition) = (self.engine.footprint(), self.parts.partition);
+        show(partition, footprint.bytes, footprint.keys);
     }
 
     /// The next records; none where the process is to stop before the log can be read.
@@ -257,4 +255,21 @@ impl<L: JournalRead> Worker<L> {
     async fn write(&mut self, stop: &CancellationToken) -> Result<bool, WorkerError> {
         self.sink.write(self.reader.position(), self.watermark, stop).await
     }
+}
+
+/// What an engine takes, as long as it is there: a partition that has gone elsewhere takes nothing here.
+struct Shown(Partition);
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        show(self.0, 0, 0);
+    }
+}
+
+fn show(partition: Partition, bytes: usize, keys: usize) {
+    let partition = partition.to_string();
+    #[expect(clippy::cast_precision_loss, reason = "bytes and keys")]
+    let (bytes, keys) = (bytes as f64, keys as f64);
+    metrics::gauge!(metric::ENGINE_BYTES, "partition" => partition.clone()).set(bytes);
+    metrics::gauge!(metric::ENGINE_KEYS, "partition" => partition).set(keys);
 }

@@ -30,7 +30,7 @@ const AHEAD: usize = 4;
 const BELOW: i64 = 3_000;
 /// How often it begins at the very beginning.
 const SWEEP: Duration = Duration::from_secs(5);
-/// How often an empty journal is looked at. Our own commits are heard of at once.
+/// How often an empty journal is looked at: most of what comes is committed by other processes, which tell nobody.
 const IDLE: Duration = Duration::from_millis(20);
 
 /// Why the relay cannot go on.

@@ -92,15 +92,16 @@ impl Group {
         let thread = std::thread::Builder::new()
             .name(format!("kafka {group}"))
             .spawn(move || Poller { consumer, commands, topic, begin: Vec::new() }.run())
-            .map_err(|error| KafkaError::Refused(format!("no thread for Kafka: {error}")))?;
+            .map_err(|error| KafkaError::Ended(format!("no thread for a consumer: {error}")))?;
         Ok(Self { events: from_thread, commands: to_thread, thread: Some(thread) })
     }
 
     /// What happens next; waits for it. Cancel-safe.
     pub async fn next(&mut self) -> GroupEvent {
-        self.events.recv().await.unwrap_or_else(|| {
-            GroupEvent::Failed(KafkaError::Refused("the thread that speaks to Kafka has ended".to_owned()))
-        })
+        self.events
+            .recv()
+            .await
+            .unwrap_or_else(|| GroupEvent::Failed(KafkaError::Ended("the thread of a consumer has ended".to_owned())))
     }
 
     /// Leaves the group, so that others get its partitions at once.

@@ -32,6 +32,8 @@ pub use producer::{Deliveries, Message, Producer};
 pub use settings::{ACTIVITY, ACTIVITY_IN, ALERTS, BY_SOURCE, Settings};
 pub use topics::prepare_topics;
 
+use domain::Partition;
+
 /// Why Kafka did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum KafkaError {
@@ -41,4 +43,10 @@ pub enum KafkaError {
     /// Something that trying again does not mend, with a sentence that says what to do.
     #[error("{0}")]
     Refused(String),
+    /// No broker answers for a partition; trying again may mend it.
+    #[error("{0}: Kafka does not answer")]
+    Silent(Partition),
+    /// A part of this program that speaks to Kafka has ended.
+    #[error("Kafka: {0}")]
+    Ended(String),
 }

@@ -104,7 +104,7 @@ impl PartitionLog {
             let gap = (0 < position && position < first).then_some((position, first));
             Ok(Begun { position: position.max(first), gap })
         });
-        let begun = looked.await.map_err(|error| KafkaError::Refused(error.to_string()))??;
+        let begun = looked.await.map_err(|error| KafkaError::Ended(error.to_string()))??;
         self.buffer.reset();
         self.tell(Command::Begin { partition, offset: begun.position });
         Ok(begun)

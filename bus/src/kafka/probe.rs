@@ -56,7 +56,7 @@ pub(super) fn event_at(settings: &Settings, partition: Partition, offset: i64) -
             None => {}
         }
     }
-    Err(KafkaError::Refused(format!("{partition}: Kafka does not answer")))
+    Err(KafkaError::Silent(partition))
 }
 
 fn event_of(message: &impl Message) -> Option<Uuid> {
@@ -155,7 +155,7 @@ impl Replay {
                 Some(Err(ClientError::PartitionEOF(_))) => self.done = true,
                 Some(Err(error)) => return Err(error.into()),
                 None if Instant::now() >= until => {
-                    return Err(KafkaError::Refused(format!("{}: Kafka does not answer", self.partition)));
+                    return Err(KafkaError::Silent(self.partition));
                 }
                 None => {}
             }
@@ -196,6 +196,6 @@ impl Lags {
             };
             (0..settings.partitions).map(one).collect()
         });
-        asked.await.map_err(|error| KafkaError::Refused(error.to_string()))?
+        asked.await.map_err(|error| KafkaError::Ended(error.to_string()))?
     }
 }

@@ -24,7 +24,7 @@ pub async fn prepare_topics(settings: &Settings) -> Result<Vec<String>, KafkaErr
         move || present(&settings)
     })
     .await
-    .map_err(|error| KafkaError::Refused(error.to_string()))??;
+    .map_err(|error| KafkaError::Ended(error.to_string()))??;
     let mut warnings = Vec::new();
     if brokers < 2 {
         warnings.push(
