@@ -39,3 +39,9 @@ pub(crate) fn note(text: impl Display) {
 pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
+
+/// Whether colours help whoever reads standard output: on a terminal, unless `NO_COLOR` says otherwise.
+#[must_use]
+pub(crate) fn is_coloured() -> bool {
+    is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

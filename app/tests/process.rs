@@ -323,3 +323,59 @@ fn the_demonstration_tells_a_past_catches_every_attack_and_leaves_nothing() {
     assert!(said.lines().filter(|line| line.contains("/#/alerts/")).count() >= 6, "{said}");
     assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 0, "nothing is left");
 }
+
+#[test]
+fn alerts_are_followed_in_a_terminal_over_a_restart_of_the_server() {
+    let folder = folder();
+    let password = ("ADMIN_PASSWORD", "correct horse battery");
+    let mut server = Server::start(folder.path(), &[password]);
+    let address = server.address.to_string();
+    let url = format!("http://{address}");
+    let mut tail = program(folder.path(), &["tail", "--url", &url]);
+    let mut tail = tail
+        .env(password.0, password.1)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let lines = |reader: Box<dyn Read + Send>| {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(reader).lines().map_while(Result::ok) {
+                drop(sender.send(line));
+            }
+        });
+        move || receiver.recv_timeout(Duration::from_secs(20)).ok()
+    };
+    let said = lines(Box::new(tail.stdout.take().expect("piped")));
+    let noted = lines(Box::new(tail.stderr.take().expect("piped")));
+    assert!(noted().expect("a note").starts_with("following the alerts of "));
+    let guess = |server: &Server, user: &str| {
+        for _ in 0..5 {
+            assert_eq!(server.log_in(user, "not it").0, 401);
+        }
+    };
+    let told = |user: &str| loop {
+        let line = said().expect("a line in time");
+        assert!(!line.contains('\u{1b}'), "colours are for terminals: {line}");
+        if line.contains(&format!("Password guessing against an account, short burst · {user} · ")) {
+            break;
+        }
+        assert!(!line.contains(" · eve · "), "said twice: {line}");
+    };
+    guess(&server, "eve");
+    told("eve");
+
+    server.child.kill().expect("it lives");
+    server.child.wait().expect("it is dead");
+    assert!(noted().expect("a note").ends_with("; trying again"));
+    let server = Server::start(folder.path(), &[password, ("LISTEN", &address)]);
+    // It may be raised before the stream is there again, and eve is not told of twice.
+    guess(&server, "mallory");
+    told("mallory");
+    assert!(noted().expect("a note").ends_with(": there again"));
+
+    let ended = Command::new("kill").args(["-INT", &tail.id().to_string()]).status().expect("kill");
+    assert!(ended.success() && tail.wait().expect("it ends").success());
+    assert_eq!(noted(), None, "it logged out and complains of nothing");
+}

@@ -287,3 +287,24 @@ pub struct Simulate {
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
 }
+
+/// `tail`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  security-analytics tail --severity high
+
+The password comes from ADMIN_PASSWORD or from initial-admin-password in the data directory. A line is: when, severity,
+rule, who, and why. A connection that breaks is made again, and nothing that happened meanwhile is left out. Colours are
+for terminals, and not where NO_COLOR is set.")]
+pub struct Tail {
+    /// The server
+    #[arg(long, default_value = "http://127.0.0.1:5000")]
+    pub url: String,
+    /// Who looks: an Admin or a Supervisor
+    #[arg(long, default_value = "admin")]
+    pub user: String,
+    /// At least this severe
+    #[arg(long, default_value = "low", value_parser = ["informational", "low", "medium", "high", "critical"])]
+    pub severity: String,
+}

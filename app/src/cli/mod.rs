@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use arguments::{
-    Admin, Backtest, Bench, ConfigCommand, Demo, Dlq, Import, Key, Offsets, Reprocess, Rules, Simulate,
+    Admin, Backtest, Bench, ConfigCommand, Demo, Dlq, Import, Key, Offsets, Reprocess, Rules, Simulate, Tail,
 };
 
 const EXAMPLES: &str = "\
@@ -124,6 +124,8 @@ pub enum Command {
     Demo(Demo),
     /// Post the work of many people to a running server, with attacks hidden in it; says which were caught
     Simulate(Simulate),
+    /// Follow the alerts of a running server, a line for each change, until Ctrl-C
+    Tail(Tail),
 }
 
 #[cfg(test)]

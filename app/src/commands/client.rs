@@ -5,8 +5,12 @@ use std::net::SocketAddr;
 
 use axum::http::Method;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+
+use super::Context;
+use crate::data;
+use crate::failure::{Failure, Outcome};
 
 /// One connection, which asks again only when it was answered.
 pub(crate) struct Client {
@@ -71,6 +75,58 @@ impl Client {
         }
         serde_json::from_slice(answer).map_err(|error| format!("{method} {path}: {error}"))
     }
+
+    /// Asks for something that does not end, with `more` lines of head. It is asked for in HTTP/1.0, where a body goes
+    /// on until the connection ends and is not cut into chunks.
+    pub(super) async fn open(mut self, path: &str, more: &str) -> Result<Opened, String> {
+        let request = format!("GET {path} HTTP/1.0\r\n{}{more}\r\n", self.head);
+        self.stream.write_all(request.as_bytes()).await.map_err(|error| error.to_string())?;
+        let mut body = BufReader::new(self.stream);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if body.read_line(&mut head).await.map_err(|error| error.to_string())? == 0 {
+                return Err("the server ended the connection before it answered".to_owned());
+            }
+        }
+        let status = head.get(9..12).and_then(|status| status.parse().ok()).ok_or("an answer without a status")?;
+        Ok(Opened { status, date: member(&head, "date").map(str::to_owned), body })
+    }
+}
+
+/// An answer that goes on.
+pub(super) struct Opened {
+    pub(super) status: u16,
+    /// When the server answered, in its own words.
+    pub(super) date: Option<String>,
+    pub(super) body: BufReader<TcpStream>,
+}
+
+/// The password to log in with, from the environment or from the file of a server on this machine: never from the command
+/// line, where other users could read it.
+pub(super) fn password(context: &Context) -> Outcome<String> {
+    if let Some(password) = &context.config.admin_password {
+        return Ok(password.reveal().to_owned());
+    }
+    let file = data::password_file(&context.config);
+    std::fs::read_to_string(&file).map(|text| text.trim().to_owned()).map_err(|error| {
+        Failure::usage(format!("set ADMIN_PASSWORD to the Admin's password; {}: {error}", file.display()))
+    })
+}
+
+/// Where the server listens.
+pub(super) async fn server(url: &str) -> Outcome<SocketAddr> {
+    let host = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
+    let Some(host) = host.filter(|host| !host.contains('/')) else {
+        return Err(Failure::usage(format!("--url {url} is not of the form http://HOST:PORT")));
+    };
+    let host = if host.rsplit(']').next().is_some_and(|end| end.contains(':')) {
+        host.to_owned()
+    } else {
+        format!("{host}:80")
+    };
+    let failed = |why: String| Failure::unavailable(format!("{url}: {why}"));
+    let mut found = tokio::net::lookup_host(host).await.map_err(|error| failed(error.to_string()))?;
+    found.next().ok_or_else(|| failed("no such host".to_owned()))
 }
 
 /// Whether a status is one of success.
@@ -92,15 +148,18 @@ fn head(read: &[u8]) -> Result<Option<Head>, String> {
     let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
     let text = str::from_utf8(&read[..end]).map_err(|error| format!("the head of an answer: {error}"))?;
     let status = text.get(9..12).and_then(|status| status.parse().ok()).ok_or("an answer without a status")?;
-    let length = text.lines().skip(1).find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok()).flatten()
-    });
+    let length = member(text, "content-length").and_then(|length| length.parse().ok());
     match length {
         Some(length) => Ok(Some(Head { status, body: end + 4, length })),
         None if status == 204 => Ok(Some(Head { status, body: end + 4, length: 0 })),
         None => Err("an answer that does not say its length cannot be measured".to_owned()),
     }
+}
+
+/// What a head says of something.
+fn member<'a>(head: &'a str, wanted: &str) -> Option<&'a str> {
+    let mut members = head.lines().skip(1).filter_map(|line| line.split_once(':'));
+    members.find_map(|(name, value)| name.eq_ignore_ascii_case(wanted).then(|| value.trim()))
 }
 
 #[cfg(test)]

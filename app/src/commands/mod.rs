@@ -18,6 +18,7 @@ pub(crate) mod reprocess;
 pub(crate) mod rules;
 pub(crate) mod serve;
 mod simulate;
+mod tail;
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -73,6 +74,7 @@ pub(crate) fn dispatch(cli: Cli) -> Outcome {
             Command::Demo(args) => demo::run(args, &context).await,
             Command::Bench(args) => bench::run(args, &context).await,
             Command::Simulate(args) => simulate::run(args, &context).await,
+            Command::Tail(args) => tail::run(args, &context).await,
             Command::Config(_) | Command::Completions { .. } => Ok(()),
         }
     });

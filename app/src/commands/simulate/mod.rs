@@ -11,10 +11,9 @@ use axum::http::Method;
 use serde_json::{Value, json};
 
 use super::Context;
-use super::client::Client;
+use super::client::{self, Client};
 use crate::cli;
 use crate::config::read;
-use crate::data;
 use crate::failure::{Failure, Outcome};
 use crate::output;
 use attacks::{ATTACKS, Attack};
@@ -31,10 +30,10 @@ pub(crate) async fn run(args: cli::Simulate, context: &Context) -> Outcome {
     let length = Duration::from_micros(u64::try_from(length).unwrap_or_default());
     let wanted = |attack: &&Attack| args.attacks.is_empty() || args.attacks.iter().any(|name| name == attack.name);
     let attacks: Vec<Attack> = ATTACKS.iter().filter(wanted).copied().collect();
-    let server = server(&args.url).await?;
+    let server = client::server(&args.url).await?;
     let failed = |error: String| Failure::unavailable(format!("{}: {error}", args.url));
 
-    let password = password(context)?;
+    let password = client::password(context)?;
     let (mut admin, token) = Client::log_in(server, &args.user, &password).await.map_err(failed)?;
     let run = format!("{:08x}", rand::random::<u32>());
     let name = format!("simulate-{run}");
@@ -191,32 +190,4 @@ pub(super) fn caught(attack: &str, alert: &Value, when: &str, url: &str) -> Stri
     let text = |member: &str| alert[member].as_str().unwrap_or_default();
     let (severity, rule, id) = (text("severity"), text("rule"), text("alert_id"));
     format!("  {attack:<15} {severity:<9} {rule}, {when}\n{:27}{url}/#/alerts/{id}", "")
-}
-
-/// The password of the Admin, from the environment or from the file of a server on this machine: never from the command
-/// line, where other users could read it.
-fn password(context: &Context) -> Outcome<String> {
-    if let Some(password) = &context.config.admin_password {
-        return Ok(password.reveal().to_owned());
-    }
-    let file = data::password_file(&context.config);
-    std::fs::read_to_string(&file).map(|text| text.trim().to_owned()).map_err(|error| {
-        Failure::usage(format!("set ADMIN_PASSWORD to the Admin's password; {}: {error}", file.display()))
-    })
-}
-
-/// Where the server listens.
-async fn server(url: &str) -> Outcome<SocketAddr> {
-    let host = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
-    let Some(host) = host.filter(|host| !host.contains('/')) else {
-        return Err(Failure::usage(format!("--url {url} is not of the form http://HOST:PORT")));
-    };
-    let host = if host.rsplit(']').next().is_some_and(|end| end.contains(':')) {
-        host.to_owned()
-    } else {
-        format!("{host}:80")
-    };
-    let failed = |why: String| Failure::unavailable(format!("{url}: {why}"));
-    let mut found = tokio::net::lookup_host(host).await.map_err(|error| failed(error.to_string()))?;
-    found.next().ok_or_else(|| failed("no such host".to_owned()))
 }
