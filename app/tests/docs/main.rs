@@ -1,0 +1,245 @@
+//! What README.md and docs/ tell people to type works as it stands there.
+//!
+//! | file | what |
+//! |---|---|
+//! | `main` | which blocks of commands there are, what becomes of each, and the rest of what is promised |
+//! | `text` | blocks and commands out of Markdown |
+//! | `shell` | a server of the test's own, and bash beside it |
+//!
+//! A command of the program is read by its own command line wherever it stands, also where it cannot be run here.
+
+mod shell;
+mod text;
+
+use std::fs;
+use std::process::Command;
+
+use clap::{CommandFactory, Parser, error::ErrorKind};
+use security_analytics::cli::Cli;
+use serde_json::{Value, json};
+
+use shell::{Folder, available, parsed};
+use text::{Block, blocks, pages, words};
+
+/// Every block of commands by the line it begins with: run by a test here, or the reason why not.
+const BLOCKS: [(&str, &str, Fate); 14] = [
+    ("README.md", "cargo run --release        #", Fate::Not("builds the release, and runs the tests")),
+    ("README.md", "cargo run --release -- demo", Fate::Not("app/tests/process.rs runs `demo`")),
+    ("README.md", "api=http", Fate::Run),
+    ("README.md", "curl -s $api/analytics/flagged-activities", Fate::Run),
+    ("README.md", "alias security-analytics=", Fate::Run),
+    ("README.md", "export DATABASE_URL=", Fate::Not("needs MariaDB and Kafka; app/tests/faults starts the same")),
+    ("docs/api.md", "curl -s $api/logs/", Fate::Run),
+    ("docs/detection.md", "security-analytics backtest", Fate::Run),
+    ("docs/operations.md", "security-analytics import", Fate::Not("needs a Flask installation; app/tests/import.rs")),
+    ("docs/operations.md", "security-analytics backup", Fate::Run),
+    ("docs/operations.md", "mariadb-dump", Fate::Not("needs MariaDB and its client")),
+    ("docs/operations.md", "install -d", Fate::Run),
+    ("docs/operations.md", "security-analytics admin", Fate::Run),
+    ("docs/performance.md", "DATABASE_URL=", Fate::Not("takes minutes, valgrind and perf")),
+];
+/// The same for what needs kcat.
+const KCAT: (&str, &str, Fate) =
+    ("docs/topics.md", "echo", Fate::Not("needs Kafka and kcat; relay/tests reads and writes these topics"));
+
+enum Fate {
+    Run,
+    Not(&'static str),
+}
+
+fn block(page: &str, beginning: &str) -> String {
+    let found = blocks(page).into_iter().find(|block| block.text.starts_with(beginning));
+    found.unwrap_or_else(|| panic!("{page} has no block that begins with `{beginning}`")).text
+}
+
+/// A YAML block by a line that it contains.
+fn yaml(page: &str, containing: &str) -> String {
+    let found = text::fenced(page, "yaml").into_iter().find(|block: &Block| block.text.contains(containing));
+    found.unwrap_or_else(|| panic!("{page} has no rule with `{containing}`")).text
+}
+
+#[test]
+fn every_block_of_commands_is_run_or_says_why_not() {
+    let mut known: Vec<_> = BLOCKS.iter().chain([&KCAT]).map(|entry| (entry, 0)).collect();
+    for block in pages().iter().flat_map(|page| blocks(page)) {
+        let of = known.iter_mut().find(|((page, line, _), _)| block.page == *page && block.text.starts_with(line));
+        let (_, found) = of.unwrap_or_else(|| panic!("{}:{}: run it in this test", block.page, block.line));
+        *found += 1;
+    }
+    for ((page, line, fate), found) in known {
+        assert_eq!(found, 1, "{page}: `{line}`");
+        assert!(!matches!(fate, Fate::Not("")), "{page}: `{line}` is not run, and nothing says why");
+    }
+}
+
+#[test]
+fn every_command_that_a_page_names_exists_with_its_flags() {
+    let (mut read, names) = (0, text::subcommands(&Cli::command()));
+    for page in pages() {
+        for (line, command) in text::commands(&page, &names) {
+            let words = words(&command);
+            let parsed = Cli::try_parse_from(std::iter::once("security-analytics".to_owned()).chain(words));
+            // In the middle of a sentence a command may go without its arguments.
+            let told = parsed.err().filter(|error| {
+                use ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, MissingRequiredArgument};
+                !matches!(
+                    error.kind(),
+                    DisplayHelp | DisplayHelpOnMissingArgumentOrSubcommand | MissingRequiredArgument
+                )
+            });
+            assert!(told.is_none(), "{page}:{line}: `{command}`: {}", told.expect("an error"));
+            read += 1;
+        }
+        for (line, flag) in text::flags(&page) {
+            assert!(text::has_flag(&Cli::command(), &flag), "{page}:{line}: no command has {flag}");
+        }
+    }
+    assert!(read > 40, "only {read} commands were seen");
+}
+
+#[test]
+fn the_first_five_minutes_are_as_the_readme_tells_them() {
+    let Some(folder) = available(&["bash", "curl"]).then(Folder::new) else { return };
+    let server = folder.serve(&[]);
+    let api = |text: String| text.replace("127.0.0.1:5000", &server.address);
+    let walk = api(block("README.md", "api=http")).replace("PASSWORD", &folder.password());
+    let look = block("README.md", "curl -s $api/analytics/flagged-activities");
+    // The README shows the beginning of what a person sees, who is slower than a script.
+    let shown = text::fenced("README.md", "json").remove(0).text;
+    let told = |member: &str| {
+        let (_, after) = shown.split_once(&format!("\"{member}\":")).expect("in the README");
+        after.split('"').nth(1).expect("a text").to_owned()
+    };
+    let reason = told("reason");
+    let again = format!("for i in $(seq 100); do\n{look}\necho; sleep 0.1; done | grep -m1 '{reason}'");
+    let said = folder.bash(&format!("{walk}\n{again}"));
+    let answers: Vec<&str> = said.lines().collect();
+    let [refused @ .., throttled, flags] = &answers[..] else { panic!("{said}") };
+    assert_eq!(refused.len(), 5, "{said}");
+    assert!(refused.iter().all(|answer| answer.contains("Invalid credentials")), "{said}");
+    assert!(throttled.contains("Too many attempts."), "{said}");
+    let (flags, members) = (parsed(flags), ["username", "severity", "status", "rule", "reason"]);
+    let found =
+        flags.as_array().expect("a list").iter().any(|flag| members.iter().all(|name| flag[name] == told(name)));
+    assert!(found, "{shown}{flags}");
+}
+
+#[test]
+fn what_the_readme_offers_next_can_be_typed() {
+    let Some(folder) = available(&["bash", "curl"]).then(Folder::new) else { return };
+    let server = folder.serve(&[]);
+    fs::write(folder.path().join("FILE.ndjson"), failures(5)).expect("written");
+    let next = block("README.md", "alias security-analytics=");
+    // Another port, and three seconds of attacks instead of thirty.
+    let next = next
+        .replace("target/release/security-analytics", env!("CARGO_BIN_EXE_security-analytics"))
+        .replace("simulate ", &format!("simulate --url http://{} --for 3s ", server.address));
+    let said = folder.bash(&format!("shopt -s expand_aliases\n{next}"));
+    for words in ["Password: ", "sa_", "\"user\":\"bob\"", "  T1110.001 ", " caught after ", "Exit codes:"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+}
+
+#[test]
+fn events_are_posted_as_the_api_page_does() {
+    let Some(folder) = available(&["bash", "curl"]).then(Folder::new) else { return };
+    let server = folder.serve(&[]);
+    fs::write(folder.path().join("events.ndjson"), failures(3) + "{\"user\":\"bob\"}\n").expect("written");
+    let post = block("docs/api.md", "curl -s $api/logs/");
+    let key = "key=$(security-analytics key create firewall)";
+    let said = folder.bash(&format!("api=http://{}/api\n{key}\n{post}", server.address));
+    let (answer, told) = (parsed(&said), parsed(post.lines().last().expect("the answer").trim_start_matches("# ")));
+    assert_eq!((&answer["accepted"], &answer["rejected_total"]), (&Value::from(3), &Value::from(1)), "{said}");
+    let members = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
+    assert_eq!(members(&answer), members(&told));
+    assert_eq!(members(&answer["rejected"][0]), members(&told["rejected"][0]));
+}
+
+#[test]
+fn a_backup_is_made_and_restored_as_the_page_says() {
+    let Some(folder) = available(&["bash", "install"]).then(Folder::new) else { return };
+    let server = folder.serve(&[]);
+    folder
+        .bash(&block("docs/operations.md", "security-analytics backup").replace("/var/lib/security-analytics", "data"));
+    drop(server);
+    let restore = block("docs/operations.md", "install -d");
+    let (make, start) = restore.trim_end().rsplit_once('\n').expect("lines");
+    folder.bash(make);
+    let start = words(start.strip_prefix("security-analytics ").expect("the server"));
+    let _server = folder.serve(&start.iter().map(String::as_str).collect::<Vec<_>>());
+    let said = folder.bash(&block("docs/operations.md", "security-analytics admin"));
+    assert_eq!(said.matches("Password: ").count(), 2, "{said}");
+}
+
+#[test]
+fn events_in_a_file_are_looked_at_as_the_page_on_detection_does() {
+    let Some(folder) = available(&["bash"]).then(Folder::new) else { return };
+    fs::write(folder.path().join("FILE.ndjson"), failures(5)).expect("written");
+    folder.bash(&block("docs/detection.md", "security-analytics backtest"));
+    let alerts = fs::read_to_string(folder.path().join("alerts.ndjson")).expect("alerts");
+    for alert in alerts.lines().map(parsed) {
+        let has = |member: &str| alert[member].is_string();
+        assert!(has("at") && has("rule") && has("severity") && (has("user") || has("ip")), "{alert}");
+    }
+    assert_eq!(alerts.lines().count(), 2, "of the account and of the address: {alerts}");
+}
+
+#[test]
+fn rules_in_the_pages_are_valid_and_the_tutorial_is_one_that_works() {
+    let folder = Folder::new();
+    let put = |name: &str, text: String| {
+        let file = folder.path().join(name);
+        fs::create_dir_all(file.parent().expect("a folder")).expect("made");
+        fs::write(file, text).expect("written");
+    };
+    put("deletions/deletions.yml", yaml("README.md", "title: Many orders deleted"));
+    folder.program(&["rules", "check", "deletions/"]);
+
+    put("my/many_orders_viewed.yml", yaml("docs/rules.md", "title: Many orders viewed"));
+    folder.program(&["rules", "check", "my/"]);
+    // Its scenarios, made as the page says of the one event and the one line it shows.
+    let event = text::fenced("docs/rules.md", "json").remove(0).text;
+    let events = |count: usize| -> String {
+        let one = |at: usize| {
+            event.replace("12:00:00Z", &format!("12:00:{at:02}Z")).replace("orders/1", &format!("orders/{}", at + 1))
+        };
+        (0..count).map(one).collect()
+    };
+    let page = text::read("docs/rules.md");
+    let expected = page.split('`').find(|code| code.starts_with("{\"rule_id\"")).expect("a line of expected.ndjson");
+    let expected = expected.replace("0b6f1c9e-…-3a1d54a5b002", "0b6f1c9e-6f0e-4f0e-9a44-3a1d54a5b002");
+    for (case, count, expected) in [("fires", 20, expected), ("nearly", 19, String::new())] {
+        put(&format!("my/tests/many_orders_viewed/{case}/events.ndjson"), events(count));
+        put(&format!("my/tests/many_orders_viewed/{case}/expected.ndjson"), expected);
+    }
+    folder.program(&["rules", "test", "my/"]);
+
+    put("filter/filter.yml", yaml("docs/rules.md", "title: Nightly stock job"));
+    put("filter/off_hours.yml", text::read("rules/off_hours.yml"));
+    folder.program(&["rules", "check", "filter/"]);
+}
+
+#[test]
+fn examples_in_python_are_python() {
+    if !available(&["python3"]) {
+        return;
+    }
+    for file in fs::read_dir(text::root().join("docs/examples")).expect("examples") {
+        let file = file.expect("a file").path();
+        let parse = "import ast, sys; ast.parse(open(sys.argv[1]).read())";
+        assert!(
+            Command::new("python3").args(["-c", parse]).arg(&file).status().expect("python3").success(),
+            "{file:?}"
+        );
+    }
+}
+
+/// So many failed log-ins as bob, a second apart.
+fn failures(count: usize) -> String {
+    let one = |at| {
+        let time = format!("2026-03-04T12:00:{at:02}Z");
+        let failed = json!({"occurred_at": time, "user": "bob", "action": "LoginFailed", "source_ip": "192.0.2.7"});
+        format!("{failed}\n")
+    };
+    (0..count).map(one).collect()
+}

@@ -1,0 +1,103 @@
+//! A server of the test's own, and bash beside it.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_security-analytics");
+
+/// Whether these can be started here. Where servers are required, so are they.
+pub(crate) fn available(tools: &[&str]) -> bool {
+    let there = |tool: &&str| Command::new(tool).arg("--version").stdout(Stdio::null()).status().is_ok();
+    let Some(missing) = tools.iter().find(|tool| !there(tool)) else { return true };
+    assert!(std::env::var("TEST_REQUIRE_SERVERS").is_err(), "{missing} is missing");
+    eprintln!("install {missing} to run this test");
+    false
+}
+
+pub(crate) fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// A directory to work in, removed in the end.
+pub(crate) struct Folder(TempDir);
+
+/// A running server; killed in the end.
+pub(crate) struct Server {
+    child: Child,
+    /// `127.0.0.1` and the port that was free.
+    pub(crate) address: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Fails where it has ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        let folder = Self(tempfile::tempdir().expect("a temporary directory"));
+        fs::create_dir(folder.path().join("bin")).expect("made");
+        symlink(PROGRAM, folder.path().join("bin/security-analytics")).expect("linked");
+        folder
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let path = std::env::var("PATH").expect("PATH");
+        let mut command = Command::new(program);
+        command.current_dir(self.path()).env_clear().stdin(Stdio::null());
+        command.env("PATH", format!("{}:{path}", self.path().join("bin").display()));
+        command
+    }
+
+    /// The program serves with these words, until what is returned is dropped.
+    pub(crate) fn serve(&self, words: &[&str]) -> Server {
+        let mut command = self.command(PROGRAM);
+        let mut child =
+            command.args(words).env("LISTEN", "127.0.0.1:0").stderr(Stdio::piped()).spawn().expect("started");
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let said = |line: std::io::Result<String>| {
+            let line = parsed(&line.expect("text"));
+            line["address"].as_str().map(str::to_owned)
+        };
+        let address = lines.by_ref().find_map(said).expect("it says where it listens");
+        // Nobody else reads what follows, and a full pipe would stop the server.
+        std::thread::spawn(move || lines.for_each(drop));
+        Server { child, address }
+    }
+
+    /// Of the Admin of a server that was started here, made at its first start.
+    pub(crate) fn password(&self) -> String {
+        let file = self.path().join("data/initial-admin-password");
+        fs::read_to_string(file).expect("made at the first start").trim().to_owned()
+    }
+
+    /// What a script says; it may not fail.
+    pub(crate) fn bash(&self, script: &str) -> String {
+        self.output(self.command("bash").args(["-euc", script]), script)
+    }
+
+    /// What the program says; it may not fail.
+    pub(crate) fn program(&self, words: &[&str]) -> String {
+        self.output(self.command(PROGRAM).args(words), &words.join(" "))
+    }
+
+    fn output(&self, command: &mut Command, what: &str) -> String {
+        let done = command.output().expect("it starts");
+        let said = String::from_utf8_lossy(&done.stdout).into_owned();
+        assert!(done.status.success(), "{what}\n{said}{}", String::from_utf8_lossy(&done.stderr));
+        said
+    }
+}
