@@ -45,8 +45,9 @@ fn all_blocks(page: &str) -> Vec<(String, Block)> {
     let (text, mut blocks) = (read(page), Vec::<(String, Block)>::new());
     let (mut inside, mut indented) = (false, false);
     for (at, line) in text.lines().enumerate() {
-        let begin =
-            |language: &str, text: String| (language.to_owned(), Block { page: page.to_owned(), line: at + 1, text });
+        let begin = |language: &str, line: usize, text: String| {
+            (language.to_owned(), Block { page: page.to_owned(), line, text })
+        };
         if let Some(language) = line.strip_prefix("```") {
             if !inside {
                 blocks.push(begin(if language.is_empty() { "text" } else { language }, at + 1, String::new()));
