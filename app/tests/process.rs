@@ -298,13 +298,21 @@ fn completions_need_nothing() {
 fn attacks_that_are_simulated_are_caught_and_the_key_is_gone_afterwards() {
     let folder = folder();
     let password = ("ADMIN_PASSWORD", "correct horse battery");
-    let server = Server::start(folder.path(), &[password]);
+    // Whenever this runs, it is outside working hours.
+    let hour = domain::Clock::now(&domain::SystemClock).micros().rem_euclid(domain::DAY) / domain::HOUR;
+    let hours = if hour < 12 { "Mon-Sun 20:00-21:00" } else { "Mon-Sun 03:00-04:00" };
+    let settings = [password, ("TIME_ZONE", "UTC"), ("WORKING_HOURS", hours)];
+    let server = Server::start(folder.path(), &settings);
     let url = format!("http://{}", server.address);
     let mut simulate = program(folder.path(), &["simulate", "--url", &url, "--for", "3s"]);
-    let done = simulate.env(password.0, password.1).output().expect("the program starts");
+    let done = simulate.envs(settings).output().expect("the program starts");
     let (table, notes) = (text(&done.stdout), text(&done.stderr));
     assert_eq!(done.status.code(), Some(0), "{table}{notes}");
-    assert_eq!(table.lines().filter(|line| line.contains(" caught after ")).count(), 5, "{table}");
+    assert_eq!(table.lines().filter(|line| line.contains(" caught after ")).count(), 6, "{table}");
+    let mut by_day = program(folder.path(), &["simulate", "--url", &url, "--attack", "insider-at-night"]);
+    let by_day =
+        by_day.envs([("TIME_ZONE", "UTC"), ("WORKING_HOURS", "Mon-Sun 00:00-24:00")]).output().expect("starts");
+    assert_eq!(by_day.status.code(), Some(2), "{}", text(&by_day.stderr));
     let (_, token) = server.log_in("admin", password.1);
     let (status, keys) = server.request("GET", "/api/keys", Some(&token), None).expect("an answer");
     assert_eq!((status, keys.as_array().map(Vec::len)), (200, Some(1)), "{keys}");

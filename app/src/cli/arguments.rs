@@ -279,9 +279,9 @@ pub struct Simulate {
     /// For how long, such as 30s or 5m
     #[arg(long = "for", value_name = "DURATION", default_value = "30s")]
     pub length: String,
-    /// An attack to hide, may be repeated [default: all]
+    /// An attack to hide, may be repeated [default: all; insider-at-night outside WORKING_HOURS only]
     #[arg(long = "attack", value_name = "NAME",
-          value_parser = ["guessing", "spraying", "exfiltration", "stolen-session", "enumeration"])]
+          value_parser = ["guessing", "spraying", "exfiltration", "stolen-session", "enumeration", "insider-at-night"])]
     pub attacks: Vec<String>,
     /// The same seed is the same people
     #[arg(long, default_value_t = 1)]

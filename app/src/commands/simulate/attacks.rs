@@ -25,6 +25,13 @@ pub(crate) const ATTACKS: [Attack; 5] = [
     Attack { name: "enumeration", rules: &["Object enumeration by a user"], events: enumeration },
 ];
 
+/// Is one only while it is night where the server counts its working hours: what is posted happens now.
+pub(super) const AT_NIGHT: Attack = Attack {
+    name: "insider-at-night",
+    rules: &["Several sensitive actions outside working hours"],
+    events: insider_at_night,
+};
+
 impl Attack {
     /// Who or what the alert has to be about: a user, an address or a session.
     pub(super) fn target(&self, run: &str) -> String {
@@ -92,6 +99,17 @@ fn enumeration(run: &str) -> Vec<Value> {
         .map(|id| {
             json!({"action": "View", "resource": format!("users/{id}"), "outcome": "denied",
                    "log_type": "data_access", "user": format!("enumeration-{run}"), "source_ip": address(run, 6)})
+        })
+        .collect()
+}
+
+/// Little enough for no other rule to mind, by day.
+fn insider_at_night(run: &str) -> Vec<Value> {
+    ["inventory", "orders", "users"]
+        .iter()
+        .map(|list| {
+            json!({"action": "Export", "resource": list, "records": 20, "log_type": "data_access",
+                   "user": format!("insider-at-night-{run}"), "role": "Employee", "source_ip": address(run, 7)})
         })
         .collect()
 }

@@ -4,6 +4,7 @@
 pub(super) mod attacks;
 pub(super) mod population;
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -14,9 +15,11 @@ use super::Context;
 use super::client::{self, Client};
 use crate::cli;
 use crate::config::read;
+use crate::data;
 use crate::failure::{Failure, Outcome};
+use crate::hooks;
 use crate::output;
-use attacks::{ATTACKS, Attack};
+use attacks::{AT_NIGHT, ATTACKS, Attack};
 use population::Population;
 
 /// How often something is posted and the alerts are looked at: well within what one session may ask.
@@ -28,8 +31,7 @@ pub(crate) async fn run(args: cli::Simulate, context: &Context) -> Outcome {
     let length =
         read::duration_within(&args.length, "1s", "1d").map_err(|why| Failure::usage(format!("--for {why}")))?;
     let length = Duration::from_micros(u64::try_from(length).unwrap_or_default());
-    let wanted = |attack: &&Attack| args.attacks.is_empty() || args.attacks.iter().any(|name| name == attack.name);
-    let attacks: Vec<Attack> = ATTACKS.iter().filter(wanted).copied().collect();
+    let attacks = wanted(&args.attacks, context)?;
     let server = client::server(&args.url).await?;
     let failed = |error: String| Failure::unavailable(format!("{}: {error}", args.url));
 
@@ -59,6 +61,25 @@ pub(crate) async fn run(args: cli::Simulate, context: &Context) -> Outcome {
     outcome?;
     revoked.map_err(|error| Failure::unavailable(format!("the key {name} was not revoked, revoke it: {error}")))?;
     simulation.report()
+}
+
+/// The attacks that were named, or all that can be made now.
+fn wanted(names: &[String], context: &Context) -> Outcome<Vec<Attack>> {
+    let named = |attack: &&Attack| names.is_empty() || names.iter().any(|name| name == attack.name);
+    let mut attacks: Vec<Attack> = ATTACKS.iter().filter(named).copied().collect();
+    if named(&&AT_NIGHT) {
+        let config = &context.config;
+        let zone = config.time_zone.unwrap_or_else(data::machine_zone);
+        let settings = hooks::settings(config, zone, HashMap::new())?;
+        let why = format!("these are working hours ({}, {zone})", config.working_hours);
+        let hours = settings.calendars.get("working_hours");
+        match hours.is_some_and(|hours| hours.contains(context.clock.now(), zone)) {
+            false => attacks.push(AT_NIGHT),
+            true if names.is_empty() => output::note(format!("{} is left out: {why}", AT_NIGHT.name)),
+            true => return Err(Failure::usage(format!("--attack {}: {why}", AT_NIGHT.name))),
+        }
+    }
+    Ok(attacks)
 }
 
 /// Ends the key, and the session that made it.
@@ -175,7 +196,7 @@ impl Simulation {
                 }
                 (None, None) => "not begun".to_owned(),
             };
-            output::print(format!("{:<15} {target:<26} {what}", hidden.attack.name))?;
+            output::print(format!("{:<16} {target:<26} {what}", hidden.attack.name))?;
         }
         output::note(format!("{} events posted", self.posted));
         if missed > 0 {
@@ -189,5 +210,5 @@ impl Simulation {
 pub(super) fn caught(attack: &str, alert: &Value, when: &str, url: &str) -> String {
     let text = |member: &str| alert[member].as_str().unwrap_or_default();
     let (severity, rule, id) = (text("severity"), text("rule"), text("alert_id"));
-    format!("  {attack:<15} {severity:<9} {rule}, {when}\n{:27}{url}/#/alerts/{id}", "")
+    format!("  {attack:<16} {severity:<9} {rule}, {when}\n{:28}{url}/#/alerts/{id}", "")
 }
