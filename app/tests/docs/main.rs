@@ -3,12 +3,14 @@
 //! | file | what |
 //! |---|---|
 //! | `main` | which blocks of commands there are, what becomes of each, and the rest of what is promised |
+//! | `references` | links, files and rules that pages name |
 //! | `settings` | the table of settings |
 //! | `text` | blocks and commands out of Markdown |
 //! | `shell` | a server of the test's own, and bash beside it |
 //!
 //! A command of the program is read by its own command line wherever it stands, also where it cannot be run here.
 
+mod references;
 mod settings;
 mod shell;
 mod text;
@@ -77,17 +79,9 @@ fn every_command_that_a_page_names_exists_with_its_flags() {
     let (mut read, names) = (0, text::subcommands(&Cli::command()));
     for page in pages() {
         for (line, command) in text::commands(&page, &names) {
-            let words = words(&command);
-            let parsed = Cli::try_parse_from(std::iter::once("security-analytics".to_owned()).chain(words));
-            // In the middle of a sentence a command may go without its arguments.
-            let told = parsed.err().filter(|error| {
-                use ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, MissingRequiredArgument};
-                !matches!(
-                    error.kind(),
-                    DisplayHelp | DisplayHelpOnMissingArgumentOrSubcommand | MissingRequiredArgument
-                )
-            });
-            assert!(told.is_none(), "{page}:{line}: `{command}`: {}", told.expect("an error"));
+            if let Some(error) = refused(&command) {
+                panic!("{page}:{line}: `{command}`: {error}");
+            }
             read += 1;
         }
         for (line, flag) in text::flags(&page) {
@@ -95,6 +89,23 @@ fn every_command_that_a_page_names_exists_with_its_flags() {
         }
     }
     assert!(read > 40, "only {read} commands were seen");
+}
+
+#[test]
+fn every_example_that_the_help_gives_can_be_typed() {
+    let examples = text::examples(&Cli::command());
+    assert!(examples.len() > 15, "only {} examples were seen", examples.len());
+    for example in examples {
+        assert!(refused(&example).is_none(), "{example}: {:?}", refused(&example));
+    }
+}
+
+/// Why the command line does not take this command. In the middle of a sentence it may go without its arguments.
+fn refused(command: &str) -> Option<clap::Error> {
+    use ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, MissingRequiredArgument};
+    let words = std::iter::once("security-analytics".to_owned()).chain(words(command));
+    let short = [DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, MissingRequiredArgument];
+    Cli::try_parse_from(words).err().filter(|error| !short.contains(&error.kind()))
 }
 
 #[test]

@@ -71,7 +71,7 @@ fn all_blocks(page: &str) -> Vec<(String, Block)> {
 }
 
 /// The text between single backticks, outside of blocks, with the number of its line.
-fn spans(page: &str) -> Vec<(usize, String)> {
+pub(crate) fn spans(page: &str) -> Vec<(usize, String)> {
     let (text, mut spans, mut inside) = (read(page), Vec::new(), false);
     for (at, line) in text.lines().enumerate() {
         if line.starts_with("```") {
@@ -145,4 +145,16 @@ pub(crate) fn subcommands(program: &clap::Command) -> BTreeSet<String> {
 pub(crate) fn has_flag(program: &clap::Command, flag: &str) -> bool {
     let own = program.get_arguments().filter_map(clap::Arg::get_long).any(|long| flag[2..] == *long);
     own || flag == "--help" || program.get_subcommands().any(|command| has_flag(command, flag))
+}
+
+/// What stands behind `security-analytics` in the examples of the program's help and of each command's.
+pub(crate) fn examples(program: &clap::Command) -> Vec<String> {
+    let help = program.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let lines = help.lines().filter(|line| line.starts_with("  "));
+    // What follows a gap or a pipe explains, or is somebody else's.
+    let own = lines.filter_map(|line| line.split_once("security-analytics"));
+    let typed = own.filter_map(|(_, typed)| typed.split(" |").next()?.split("   ").next());
+    let mut found: Vec<_> = typed.map(str::to_owned).collect();
+    found.extend(program.get_subcommands().flat_map(examples));
+    found
 }
