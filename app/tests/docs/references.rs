@@ -50,6 +50,34 @@ fn files_that_pages_name_exist() {
 }
 
 #[test]
+fn what_docker_and_cargo_are_asked_for_exists() {
+    let (compose, mut seen) = (read("docker-compose.yml"), 0);
+    for page in pages() {
+        for (line, span) in spans(&page) {
+            let asks = |program: &str| span.split_whitespace().any(|word| word == program);
+            let told = |flag: &str| {
+                let mut words = span.split_whitespace().skip_while(|word| *word != flag).skip(1);
+                words.next().map(str::to_owned)
+            };
+            if let Some(profile) = told("--profile").filter(|_| asks("docker")) {
+                assert!(compose.contains(&format!("profiles: [{profile}]")), "{page}:{line}: {span}");
+                seen += 1;
+            }
+            if let Some(test) = told("--test").filter(|_| asks("cargo")) {
+                let file = root().join("app/tests").join(&test);
+                assert!(file.join("main.rs").exists() || file.with_extension("rs").exists(), "{page}:{line}: {span}");
+                seen += 1;
+            }
+            if let Some(feature) = told("--features").filter(|_| asks("cargo")) {
+                assert!(read("app/Cargo.toml").contains(&format!("\n{feature} = [")), "{page}:{line}: {span}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen >= 4, "only {seen} were seen");
+}
+
+#[test]
 fn the_page_on_rules_names_each_file_of_the_built_in_set() {
     let page = read("docs/rules.md");
     let (_, after) = page.split_once("| file | finds | levels |").expect("the table");
