@@ -140,9 +140,11 @@ fn what_the_readme_offers_next_can_be_typed() {
     let server = folder.serve(&[]);
     fs::write(folder.path().join("FILE.ndjson"), failures(5)).expect("written");
     let next = block("README.md", "alias security-analytics=");
-    // Another port, and three seconds of attacks instead of thirty.
+    // Another port, three seconds of attacks instead of thirty, and an end to what has none.
+    let tail = format!("timeout 2 security-analytics tail --url http://{} || [ $? = 124 ] ", server.address);
     let next = next
         .replace("target/release/security-analytics", env!("CARGO_BIN_EXE_security-analytics"))
+        .replace("security-analytics tail ", &tail)
         .replace("simulate ", &format!("simulate --url http://{} --for 3s ", server.address));
     let said = folder.bash(&format!("shopt -s expand_aliases\n{next}"));
     for words in ["Password: ", "sa_", "\"user\":\"bob\"", "  T1110.001 ", " caught after ", "Exit codes:"] {
