@@ -7,10 +7,20 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
 use store::KeyedRequest;
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::{ObjectBuilder, Required, Type};
 
 use crate::extract::{Fields, FromFields};
 use crate::gate::{Note, Recorded};
 use crate::problem::{Outcome, Problem};
+
+/// The answer to a change that leaves no object.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes what `changed` writes")]
+pub(crate) struct Done {
+    message: String,
+}
 
 /// JSON with a status.
 pub(crate) fn json_with(status: StatusCode, body: &impl Serialize) -> Response {
@@ -72,6 +82,14 @@ pub(crate) fn recorded(mut response: Response) -> Response {
 pub(crate) enum Form {
     Json,
     Csv,
+}
+
+impl IntoParams for Form {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let words = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["json", "csv"]));
+        let form = ParameterBuilder::new().name("format").parameter_in(ParameterIn::Query).required(Required::False);
+        vec![form.description(Some("The form of the list (json).")).schema(Some(words)).build()]
+    }
 }
 
 impl FromFields for Form {

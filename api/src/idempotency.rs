@@ -24,10 +24,15 @@ use crate::state::AppState;
 
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
+/// Whether keys mean anything for a `POST` of this address.
+pub(crate) fn is_taken(path: &str) -> bool {
+    !matches!(path, "/api/logs" | "/api/keys" | "/api/auth/login")
+}
+
 /// The key that a request brings, if keys mean anything for it.
 pub(crate) fn key(request: &Request) -> Option<HeaderValue> {
     let path = request.uri().path().trim_end_matches('/');
-    if *request.method() != Method::POST || matches!(path, "/api/logs" | "/api/keys") {
+    if *request.method() != Method::POST || !is_taken(path) {
         return None;
     }
     request.headers().get("idempotency-key").cloned()

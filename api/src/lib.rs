@@ -7,11 +7,12 @@
 //! - [`problem`], [`fault`], [`shell`]: the only places that know how an error looks.
 //! - [`extract`]: bodies, queries and paths, refused with the member's name. [`answer`], [`paging`], [`csv`]: what goes out.
 //! - [`follow`]: streams of server-sent events.
+//! - [`openapi`]: the document, from the routes and from what holds for all of them.
 //! - [`hooks`]: what only the detector can do, handed in by the program.
 //! - [`limit`], [`net`], [`cors`], [`serve`]: the edge.
 //!
 //! # How to add an endpoint
-//! Write the handler in its group's file. Its first argument is `Allowed<Right>` ([`auth::rights`]), its input
+//! Write the handler in its group's file, its `utoipa::path` above it. Its first argument is `Allowed<Right>` ([`auth::rights`]), its input
 //! `Body<T>`, `Query<T>` or `PathId`. A read returns `answer::seen` or `answer::list`, and the gate journals it; a
 //! change hands its activity to the store's transaction and returns `answer::changed`.
 
@@ -29,6 +30,7 @@ mod hooks;
 mod idempotency;
 mod limit;
 mod net;
+mod openapi;
 mod paging;
 mod problem;
 mod routes;

@@ -20,9 +20,12 @@ const MOST: usize = 1_000;
 const MOST_WHOLE: usize = 10_000;
 
 /// Which page is asked for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Page {
+    /// Rows of a page.
     limit: Option<usize>,
+    /// Where the page before ended: from its `Link` header.
     cursor: Option<String>,
 }
 

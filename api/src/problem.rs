@@ -12,12 +12,30 @@ use serde::Serialize;
 use crate::gate::Recorded;
 
 /// What is wrong with one member of a request.
-#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+#[derive(Debug, Clone, Serialize, PartialEq, Eq, utoipa::ToSchema)]
 pub(crate) struct FieldError {
     /// The member, as the client spelled it.
     pub(crate) field: String,
     /// What to do about it.
     pub(crate) message: String,
+}
+
+/// The members that every error has.
+#[derive(utoipa::ToSchema)]
+#[schema(as = Problem)]
+#[expect(dead_code, reason = "describes what `Problem::body` writes")]
+pub(crate) struct Body {
+    r#type: String,
+    title: String,
+    #[schema(example = 400)]
+    status: u16,
+    detail: String,
+    /// One sentence that a person can read.
+    #[schema(example = "quantity must be an integer")]
+    error: String,
+    /// The same as in the log and in the activity.
+    request_id: String,
+    errors: Vec<FieldError>,
 }
 
 /// An answer that is not a success: one sentence for people, the rest for programs.

@@ -4,7 +4,7 @@ use domain::Timestamp;
 use serde::Serialize;
 use store::UserRow;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct User {
     pub(crate) user_id: i64,
     pub(crate) username: String,
@@ -13,6 +13,7 @@ pub(crate) struct User {
     role_id: i64,
     role_name: &'static str,
     is_active: bool,
+    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
 }
 

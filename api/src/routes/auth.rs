@@ -3,19 +3,21 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{get, post};
-use axum::{Extension, Router};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::{Activity, LogType, Outcome as Ending, Role, Timestamp, username_key};
 use serde_json::{Value, json};
 use store::{NewUser, UserRow};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use super::{both, users};
-use crate::answer;
+use super::both;
+use super::users::{self, UserChanged};
+use crate::answer::{self, Done};
 use crate::auth::caller::{Identity, Origin};
 use crate::auth::rights::{Allowed, LoggedIn};
 use crate::auth::{password, throttle};
@@ -26,25 +28,37 @@ use crate::state::AppState;
 use crate::user_view::User;
 
 /// What anybody may ask for, and what is recorded by its handler.
-pub(crate) fn before_the_gate() -> Router<AppState> {
-    both(Router::new(), "/api/auth/login", post(login))
+pub(crate) fn before_the_gate() -> OpenApiRouter<AppState> {
+    both(OpenApiRouter::new(), routes!(login))
 }
 
 /// What takes no token, but honours one.
-pub(crate) fn for_anybody() -> Router<AppState> {
-    both(Router::new(), "/api/auth/register", post(register))
+pub(crate) fn for_anybody() -> OpenApiRouter<AppState> {
+    both(OpenApiRouter::new(), routes!(register))
 }
 
 /// What takes a session.
-pub(crate) fn behind_the_gate() -> Router<AppState> {
-    let router = both(Router::new(), "/api/auth/logout", post(logout));
-    both(router, "/api/auth/me", get(me))
+pub(crate) fn behind_the_gate() -> OpenApiRouter<AppState> {
+    let router = both(OpenApiRouter::new(), routes!(logout));
+    both(router, routes!(me))
 }
 
 struct Registration {
     user: users::Members,
     username: String,
     password: String,
+}
+
+/// An account to make.
+#[derive(utoipa::ToSchema)]
+#[schema(as = Registration)]
+#[expect(dead_code, reason = "describes what `Registration` reads")]
+struct NewAccount {
+    username: String,
+    password: String,
+    role_id: Option<i64>,
+    email: Option<String>,
+    full_name: Option<String>,
 }
 
 impl FromFields for Registration {
@@ -57,6 +71,7 @@ impl FromFields for Registration {
     }
 }
 
+#[derive(utoipa::ToSchema)]
 struct Credentials {
     username: String,
     password: String,
@@ -75,6 +90,16 @@ fn required(fields: &Fields, name: &str) -> Outcome<String> {
         .ok_or_else(|| Problem::field(name, format!("{name} is required")))
 }
 
+/// Creates an account: for oneself without a token, for others with one.
+#[utoipa::path(
+    post, path = "/api/auth/register", tag = "auth", security(()),
+    request_body = NewAccount,
+    responses(
+        (status = 201, body = UserChanged),
+        (status = 403, description = "Self-registration is off, or the role is not the caller's to give."),
+        (status = 409, description = "The name is taken.")
+    )
+)]
 async fn register(
     State(app): State<AppState>,
     Extension(origin): Extension<Arc<Origin>>,
@@ -133,6 +158,16 @@ async fn register(
     Ok(answer::changed(StatusCode::CREATED, "User registered successfully", "user", &User::from(&user)))
 }
 
+/// Begins a session.
+#[utoipa::path(
+    post, path = "/api/auth/login", tag = "auth", security(()),
+    request_body = Credentials,
+    responses(
+        (status = 200, body = LoggedInNow),
+        (status = 401, description = "Name or password is wrong."),
+        (status = 429, description = "Too many attempts.")
+    )
+)]
 async fn login(
     State(app): State<AppState>,
     Extension(origin): Extension<Arc<Origin>>,
@@ -206,6 +241,18 @@ async fn login(
     Ok(answer::json_with(StatusCode::OK, &body))
 }
 
+/// A session that has begun.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes what `login` writes")]
+struct LoggedInNow {
+    message: String,
+    token: String,
+    /// The token again.
+    access_token: String,
+    session_id: String,
+    user: User,
+}
+
 /// Refuses an attempt that comes too soon, and records it.
 async fn throttled(
     app: &AppState,
@@ -220,6 +267,11 @@ async fn throttled(
     Err(Problem::throttled(seconds))
 }
 
+/// Ends the session at once.
+#[utoipa::path(
+    post, path = "/api/auth/logout", tag = "auth",
+    responses((status = 200, body = Done), Allowed<LoggedIn>)
+)]
 async fn logout(Allowed(caller, _): Allowed<LoggedIn>, State(app): State<AppState>) -> Outcome<Response> {
     let mut activity = caller.activity("Logout", "auth", LogType::Auth);
     activity.detail = Some(format!("Logged out {}", caller.user.username));
@@ -227,6 +279,8 @@ async fn logout(Allowed(caller, _): Allowed<LoggedIn>, State(app): State<AppStat
     Ok(answer::changed(StatusCode::OK, "Logout successful", "user", &Value::Null))
 }
 
+/// Who one is.
+#[utoipa::path(get, path = "/api/auth/me", tag = "auth", responses((status = 200, body = User), Allowed<LoggedIn>))]
 async fn me(Allowed(caller, _): Allowed<LoggedIn>) -> Response {
     answer::seen(&User::from(&*caller.user))
 }

@@ -1,12 +1,12 @@
 //! `/api/dead-letters`: records that could not be taken, with the reason.
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
-use axum::routing::get;
 use domain::Timestamp;
 use serde::Serialize;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::both;
 use crate::answer::{self, Form};
@@ -16,11 +16,11 @@ use crate::paging::{self, Page};
 use crate::problem::Outcome;
 use crate::state::AppState;
 
-pub(crate) fn routes() -> Router<AppState> {
-    both(Router::new(), "/api/dead-letters", get(list))
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    both(OpenApiRouter::new(), routes!(list))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct DeadLetter {
     id: i64,
     topic: String,
@@ -28,6 +28,7 @@ struct DeadLetter {
     offset: i64,
     reason: String,
     payload: String,
+    #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
 }
 
@@ -42,6 +43,12 @@ impl FromFields for Filter {
     }
 }
 
+/// Records that could not be taken, and why.
+#[utoipa::path(
+    get, path = "/api/dead-letters", tag = "system",
+    params(Page, Form),
+    responses((status = 200, body = [DeadLetter]), Allowed<Administer>)
+)]
 async fn list(
     _: Allowed<Administer>,
     State(app): State<AppState>,

@@ -2,41 +2,45 @@
 
 use std::collections::BTreeMap;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{delete, get};
 use domain::{DAY, LogType, Timestamp, username_key};
 use serde::Serialize;
 use serde_json::Value;
 use store::{ExceptionRow, NewException};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::both;
-use crate::answer::{self, Form};
+use crate::answer::{self, Done, Form};
 use crate::auth::caller::Caller;
 use crate::auth::rights::{Administer, Allowed};
 use crate::extract::{Body, Fields, FromFields, PathId, Query};
 use crate::net;
+use crate::openapi::changed;
 use crate::problem::{Outcome, Problem};
 use crate::state::AppState;
 
-pub(crate) fn routes() -> Router<AppState> {
-    let router = both(Router::new(), "/api/exceptions", get(list).post(create).delete(end_named));
-    both(router, "/api/exceptions/{exception_id}", delete(end))
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    let router = both(OpenApiRouter::new(), routes!(list, create, end_named));
+    both(router, routes!(end))
 }
 
 /// How long an exception may hold.
 const LONGEST: i64 = 365 * DAY;
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Exception)]
 struct View {
     exception_id: i64,
     rule_id: String,
     key: BTreeMap<String, String>,
+    #[schema(value_type = String, format = DateTime)]
     until: Timestamp,
     reason: String,
     created_by: String,
+    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     suppressed: i64,
 }
@@ -57,9 +61,12 @@ impl From<ExceptionRow> for View {
     }
 }
 
+#[derive(utoipa::ToSchema)]
+#[schema(as = ExceptionMembers)]
 struct Members {
     rule_id: String,
     key: BTreeMap<String, String>,
+    #[schema(value_type = String, format = DateTime)]
     until: Timestamp,
     reason: String,
 }
@@ -89,6 +96,8 @@ fn key(value: Option<&Value>) -> Outcome<BTreeMap<String, String>> {
     texts.collect()
 }
 
+changed!(ExceptionChanged { exception: View });
+
 /// Whether alerts about the caller would be kept out: nobody switches off the watch on themselves.
 fn covers(caller: &Caller, key: &BTreeMap<String, String>) -> bool {
     let value = |names: &[&str]| names.iter().find_map(|name| key.get(*name));
@@ -104,6 +113,12 @@ fn covers(caller: &Caller, key: &BTreeMap<String, String>) -> bool {
     }
 }
 
+/// The exceptions that hold.
+#[utoipa::path(
+    get, path = "/api/exceptions", tag = "exceptions",
+    params(Form),
+    responses((status = 200, body = [View]), Allowed<Administer>)
+)]
 async fn list(_: Allowed<Administer>, State(app): State<AppState>, Query(form): Query<Form>) -> Outcome<Response> {
     let rows = app.store.exceptions(app.clock.now()).await?;
     let rows: Vec<View> = rows.into_iter().map(View::from).collect();
@@ -111,6 +126,12 @@ async fn list(_: Allowed<Administer>, State(app): State<AppState>, Query(form): 
     Ok(answer::list(form, "exceptions", &columns, &rows))
 }
 
+/// Makes an exception of a rule.
+#[utoipa::path(
+    post, path = "/api/exceptions", tag = "exceptions",
+    request_body = Members,
+    responses((status = 201, body = ExceptionChanged), Allowed<Administer>)
+)]
 async fn create(
     Allowed(caller, _): Allowed<Administer>,
     State(app): State<AppState>,
@@ -144,6 +165,12 @@ async fn create(
     Ok(answer::changed(StatusCode::CREATED, "Exception created successfully", "exception", &View::from(row)))
 }
 
+/// Ends an exception.
+#[utoipa::path(
+    delete, path = "/api/exceptions/{exception_id}", tag = "exceptions",
+    params(("exception_id" = i64, Path, description = "The exception")),
+    responses((status = 200, body = Done), Allowed<Administer>)
+)]
 async fn end(
     Allowed(caller, _): Allowed<Administer>,
     State(app): State<AppState>,
@@ -161,7 +188,16 @@ impl FromFields for Named {
     }
 }
 
-/// The same with the id in the body.
+/// Ends the exception that the body names.
+#[utoipa::path(
+    delete, path = "/api/exceptions", tag = "exceptions",
+    request_body(content = Object, description = "`exception_id`: the exception"),
+    responses(
+        (status = 200, body = Done),
+        (status = 404, description = "There is no such exception."),
+        Allowed<Administer>
+    )
+)]
 async fn end_named(
     Allowed(caller, _): Allowed<Administer>,
     State(app): State<AppState>,

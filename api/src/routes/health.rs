@@ -1,27 +1,45 @@
 //! Liveness and readiness, for people, the old frontend and orchestrators. No identity, no activity, no limit.
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use serde_json::{Map, Value};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::both;
 use crate::answer;
 use crate::state::AppState;
 
-pub(crate) fn routes() -> Router<AppState> {
-    let router = both(Router::new(), "/api/health", get(healthy));
-    let router = both(router, "/api/health/live", get(healthy));
-    both(router, "/api/health/ready", get(ready))
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    let router = both(OpenApiRouter::new(), routes!(healthy));
+    let router = both(router, routes!(live));
+    both(router, routes!(ready))
 }
 
+/// Whether the server runs.
+#[utoipa::path(get, path = "/api/health", tag = "health", security(()), responses((status = 200, body = Object)))]
 async fn healthy() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], r#"{"status":"healthy","message":"Backend is running"}"#)
 }
 
+/// Whether the server runs, for orchestrators.
+#[utoipa::path(
+    get, path = "/api/health/live", tag = "health", security(()),
+    responses((status = 200, body = Object))
+)]
+async fn live() -> impl IntoResponse {
+    healthy().await
+}
+
 /// How far the workers are behind; zeros mean that everything acknowledged is visible.
+#[utoipa::path(
+    get, path = "/api/health/ready", tag = "health", security(()),
+    responses(
+        (status = 200, body = Object),
+        (status = 503, body = Object, description = "The database does not answer.")
+    )
+)]
 async fn ready(State(app): State<AppState>) -> Response {
     match (app.hooks.readiness)().await {
         Ok(members) => finished(StatusCode::OK, "ready", members),

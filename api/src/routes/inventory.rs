@@ -1,33 +1,34 @@
 //! `/api/inventory`: the items in stock.
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
-use axum::routing::get;
 use domain::{LogType, Timestamp};
 use serde::Serialize;
 use serde_json::{Value, json};
 use store::{ItemChange, ItemRow, NewItem};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::both;
-use crate::answer::{self, Form};
+use crate::answer::{self, Done, Form};
 use crate::auth::rights::{Allowed, LoggedIn, ManageInventory};
 use crate::extract::{Body, Fields, FromFields, PathId, Query};
+use crate::openapi::changed;
 use crate::paging::{self, Page};
 use crate::problem::{Outcome, Problem};
 use crate::state::AppState;
 
-pub(crate) fn routes() -> Router<AppState> {
-    let router = both(Router::new(), "/api/inventory", get(list).post(create));
-    let router = both(router, "/api/inventory/categories", get(categories));
-    both(router, "/api/inventory/{item_id}", get(one).put(update).delete(remove))
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    let router = both(OpenApiRouter::new(), routes!(list, create));
+    let router = both(router, routes!(categories));
+    both(router, routes!(one, update, remove))
 }
 
 const MOST: i64 = 2_147_483_647;
 
 /// An item as clients see it; `name` repeats `item_name`.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct Item<'a> {
     item_id: i64,
     item_name: &'a str,
@@ -36,7 +37,9 @@ struct Item<'a> {
     category: Option<&'a str>,
     quantity: i64,
     #[serde(serialize_with = "answer::amount")]
+    #[schema(value_type = f64)]
     unit_price: i64,
+    #[schema(value_type = String, format = DateTime)]
     last_updated: Timestamp,
 }
 
@@ -55,10 +58,16 @@ impl<'a> From<&'a ItemRow> for Item<'a> {
     }
 }
 
+changed!(ItemChanged { item: Item<'static> });
+
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Filter {
     category: Option<String>,
     search: Option<String>,
+    #[param(ignore)]
     page: Page,
+    #[param(ignore)]
     form: Form,
 }
 
@@ -74,11 +83,17 @@ impl FromFields for Filter {
 }
 
 /// The members of a body, for a new item and for a change of one.
+#[derive(utoipa::ToSchema)]
+#[schema(as = ItemMembers)]
 struct Members {
+    #[schema(rename = "item_name")]
     name: Option<String>,
+    #[schema(value_type = Option<String>)]
     description: Option<Option<String>>,
+    #[schema(value_type = Option<String>)]
     category: Option<Option<String>>,
     quantity: Option<i64>,
+    #[schema(rename = "unit_price", value_type = Option<f64>)]
     price_cents: Option<i64>,
 }
 
@@ -102,6 +117,12 @@ impl FromFields for Members {
     }
 }
 
+/// The items in stock.
+#[utoipa::path(
+    get, path = "/api/inventory", tag = "inventory",
+    params(Filter, Page, Form),
+    responses((status = 200, body = [Item<'static>]), Allowed<LoggedIn>)
+)]
 async fn list(
     _: Allowed<LoggedIn>,
     State(app): State<AppState>,
@@ -116,15 +137,32 @@ async fn list(
     Ok(paging::link(paging::counted(response, rows.len()), &uri, next.as_deref()))
 }
 
+/// The categories in use.
+#[utoipa::path(
+    get, path = "/api/inventory/categories", tag = "inventory",
+    responses((status = 200, body = [String]), Allowed<LoggedIn>)
+)]
 async fn categories(_: Allowed<LoggedIn>, State(app): State<AppState>) -> Outcome<Response> {
     Ok(answer::seen(&app.store.categories().await?))
 }
 
+/// One item.
+#[utoipa::path(
+    get, path = "/api/inventory/{item_id}", tag = "inventory",
+    params(("item_id" = i64, Path, description = "The item")),
+    responses((status = 200, body = Item<'static>), Allowed<LoggedIn>)
+)]
 async fn one(_: Allowed<LoggedIn>, State(app): State<AppState>, PathId(id): PathId) -> Outcome<Response> {
     let item = app.store.item(id).await?.ok_or_else(missing)?;
     Ok(answer::seen(&Item::from(&item)))
 }
 
+/// Adds an item.
+#[utoipa::path(
+    post, path = "/api/inventory", tag = "inventory",
+    request_body = Members,
+    responses((status = 201, body = ItemChanged), Allowed<ManageInventory>)
+)]
 async fn create(
     Allowed(caller, _): Allowed<ManageInventory>,
     State(app): State<AppState>,
@@ -149,6 +187,13 @@ async fn create(
     Ok(answer::changed(StatusCode::CREATED, "Item created successfully", "item", &Item::from(&item)))
 }
 
+/// Changes an item.
+#[utoipa::path(
+    put, path = "/api/inventory/{item_id}", tag = "inventory",
+    params(("item_id" = i64, Path, description = "The item")),
+    request_body = Members,
+    responses((status = 200, body = ItemChanged), Allowed<ManageInventory>)
+)]
 async fn update(
     Allowed(caller, _): Allowed<ManageInventory>,
     State(app): State<AppState>,
@@ -176,6 +221,12 @@ async fn update(
     Ok(answer::changed(StatusCode::OK, "Item updated successfully", "item", &Item::from(&item)))
 }
 
+/// Deletes an item.
+#[utoipa::path(
+    delete, path = "/api/inventory/{item_id}", tag = "inventory",
+    params(("item_id" = i64, Path, description = "The item")),
+    responses((status = 200, body = Done), Allowed<ManageInventory>)
+)]
 async fn remove(
     Allowed(caller, _): Allowed<ManageInventory>,
     State(app): State<AppState>,

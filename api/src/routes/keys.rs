@@ -1,10 +1,8 @@
 //! `/api/keys`: keys of other systems that post events. A key is shown once and kept as its digest.
 
-use axum::Router;
 use axum::extract::{RawPathParams, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{delete, get};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::{LogType, Timestamp};
@@ -12,27 +10,33 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use store::{ApiKey, NewApiKey};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::both;
-use crate::answer::{self, Form};
+use crate::answer::{self, Done, Form};
 use crate::auth::rights::{Administer, Allowed};
 use crate::extract::{Body, Fields, FromFields, Query, decoded};
 use crate::problem::{Outcome, Problem};
 use crate::state::AppState;
 
-pub(crate) fn routes() -> Router<AppState> {
-    let router = both(Router::new(), "/api/keys", get(list).post(create));
-    both(router, "/api/keys/{name}", delete(revoke))
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    let router = both(OpenApiRouter::new(), routes!(list, create));
+    both(router, routes!(revoke))
 }
 
 /// A key without its secret.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Key)]
 struct View {
     id: String,
     name: String,
     scope: String,
+    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
     revoked_at: Option<Timestamp>,
 }
 
@@ -43,10 +47,23 @@ impl From<ApiKey> for View {
     }
 }
 
+#[derive(utoipa::ToSchema)]
+#[schema(as = KeyMembers)]
 struct Members {
     name: String,
+    #[schema(value_type = Option<String>)]
     scope: String,
+    #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
+}
+
+/// A key as it is shown once.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes what `create` writes")]
+struct KeyMade {
+    message: String,
+    api_key: String,
+    key: View,
 }
 
 impl FromFields for Members {
@@ -64,11 +81,23 @@ impl FromFields for Members {
     }
 }
 
+/// The keys, without their secrets.
+#[utoipa::path(
+    get, path = "/api/keys", tag = "keys",
+    params(Form),
+    responses((status = 200, body = [View]), Allowed<Administer>)
+)]
 async fn list(_: Allowed<Administer>, State(app): State<AppState>, Query(form): Query<Form>) -> Outcome<Response> {
     let keys: Vec<View> = app.store.api_keys().await?.into_iter().map(View::from).collect();
     Ok(answer::list(form, "keys", &["id", "name", "scope", "created_at", "expires_at", "revoked_at"], &keys))
 }
 
+/// Makes a key; it is shown only now.
+#[utoipa::path(
+    post, path = "/api/keys", tag = "keys",
+    request_body = Members,
+    responses((status = 201, body = KeyMade), (status = 409, description = "The name is taken."), Allowed<Administer>)
+)]
 async fn create(
     Allowed(caller, _): Allowed<Administer>,
     State(app): State<AppState>,
@@ -98,6 +127,12 @@ async fn create(
     Ok(answer::recorded(answer::json_with(StatusCode::CREATED, &body)))
 }
 
+/// Revokes a key at once.
+#[utoipa::path(
+    delete, path = "/api/keys/{name}", tag = "keys",
+    params(("name" = String, Path, description = "The key's name")),
+    responses((status = 200, body = Done), Allowed<Administer>)
+)]
 async fn revoke(
     Allowed(caller, _): Allowed<Administer>,
     State(app): State<AppState>,

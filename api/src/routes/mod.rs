@@ -19,17 +19,17 @@ mod users;
 use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::MethodRouter;
 use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use crate::state::AppState;
-use crate::{cors, gate, shell};
+use crate::{cors, gate, openapi, shell};
 
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
 /// The whole API. From the outside in: CORS, the shell, the place of origin, the gate, the handlers.
 pub fn router(app: AppState) -> Router {
-    let known = Router::new()
+    let known = OpenApiRouter::new()
         .merge(auth::behind_the_gate())
         .merge(users::routes())
         .merge(inventory::routes())
@@ -43,15 +43,17 @@ pub fn router(app: AppState) -> Router {
         .merge(keys::routes())
         .merge(dead_letters::routes())
         .route_layer(from_fn_with_state(app.clone(), gate::pass));
-    let located = Router::new()
+    let located = OpenApiRouter::new()
         .merge(known)
         .merge(auth::for_anybody().route_layer(from_fn_with_state(app.clone(), gate::pass_anybody)))
         .merge(auth::before_the_gate())
         .route_layer(from_fn_with_state(app.clone(), gate::locate));
-    Router::new()
+    let (api, document) = OpenApiRouter::with_openapi(openapi::base())
         .merge(located)
         .merge(health::routes())
         .merge(schema::routes())
+        .split_for_parts();
+    api.merge(openapi::routes(&openapi::complete(document)))
         .route_layer(from_fn(metrics::measure))
         .merge(metrics::routes())
         .fallback(shell::unknown_route)
@@ -66,7 +68,7 @@ pub fn router(app: AppState) -> Router {
 /// Health alone: what a process without requests answers on its address.
 pub fn health_alone(app: AppState) -> Router {
     Router::new()
-        .merge(health::routes())
+        .merge(Router::from(health::routes()))
         .merge(metrics::routes())
         .fallback(shell::unknown_route)
         .method_not_allowed_fallback(shell::wrong_method)
@@ -76,6 +78,14 @@ pub fn health_alone(app: AppState) -> Router {
 }
 
 /// A route in both spellings: with and without a slash at its end.
-fn both(router: Router<AppState>, path: &str, methods: MethodRouter<AppState>) -> Router<AppState> {
-    router.route(path, methods.clone()).route(&format!("{path}/"), methods)
+///
+/// The only way to add one, so that there is none that the document does not have.
+fn both(router: OpenApiRouter<AppState>, methods: UtoipaMethodRouter<AppState>) -> OpenApiRouter<AppState> {
+    let slashed = methods.1.paths.keys().next().map(|path| format!("{path}/"));
+    let handlers = methods.2.clone();
+    let router = router.routes(methods);
+    match slashed {
+        Some(path) => router.route(&path, handlers),
+        None => router,
+    }
 }

@@ -1,31 +1,32 @@
 //! `/api/orders`: what was taken out of stock.
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
-use axum::routing::get;
 use domain::{LogType, Role, Timestamp};
 use serde::Serialize;
 use serde_json::{Value, json};
 use store::{OrderError, OrderRow};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::both;
-use crate::answer::{self, Form};
+use crate::answer::{self, Done, Form};
 use crate::auth::caller::Caller;
 use crate::auth::rights::{Allowed, UseOrders};
 use crate::extract::{Body, Fields, FromFields, PathId, Query};
+use crate::openapi::changed;
 use crate::paging::{self, Page};
 use crate::problem::{Outcome, Problem};
 use crate::state::AppState;
 
-pub(crate) fn routes() -> Router<AppState> {
-    let router = both(Router::new(), "/api/orders", get(list).post(create));
-    let router = both(router, "/api/orders/user/{user_id}", get(of_user));
-    both(router, "/api/orders/{order_id}", get(one).put(update).delete(remove))
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    let router = both(OpenApiRouter::new(), routes!(list, create));
+    let router = both(router, routes!(of_user));
+    both(router, routes!(one, update, remove))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct Order {
     order_id: i64,
     user_id: i64,
@@ -33,6 +34,7 @@ struct Order {
     item_id: i64,
     item_name: String,
     quantity: i64,
+    #[schema(value_type = String, format = DateTime)]
     order_time: Timestamp,
 }
 
@@ -43,10 +45,16 @@ impl From<OrderRow> for Order {
     }
 }
 
+changed!(OrderChanged { order: Order });
+
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Filter {
     user_id: Option<i64>,
     item_id: Option<i64>,
+    #[param(ignore)]
     page: Page,
+    #[param(ignore)]
     form: Form,
 }
 
@@ -61,6 +69,8 @@ impl FromFields for Filter {
     }
 }
 
+#[derive(utoipa::ToSchema)]
+#[schema(as = OrderMembers)]
 struct Members {
     item_id: Option<i64>,
     quantity: Option<i64>,
@@ -94,6 +104,12 @@ fn listed(filter: &Filter, uri: &Uri, rows: &[OrderRow]) -> Outcome<Response> {
     Ok(paging::link(paging::counted(response, rows.len()), uri, next.as_deref()))
 }
 
+/// Orders: everybody's for Admins and Supervisors, otherwise one's own.
+#[utoipa::path(
+    get, path = "/api/orders", tag = "orders",
+    params(Filter, Page, Form),
+    responses((status = 200, body = [Order]), Allowed<UseOrders>)
+)]
 async fn list(
     Allowed(caller, _): Allowed<UseOrders>,
     State(app): State<AppState>,
@@ -107,6 +123,12 @@ async fn list(
     listed(&filter, &uri, &app.store.orders(own.or(filter.user_id), filter.item_id).await?)
 }
 
+/// The orders of one user.
+#[utoipa::path(
+    get, path = "/api/orders/user/{user_id}", tag = "orders",
+    params(("user_id" = i64, Path, description = "The user"), Filter, Page, Form),
+    responses((status = 200, body = [Order]), Allowed<UseOrders>)
+)]
 async fn of_user(
     Allowed(caller, _): Allowed<UseOrders>,
     State(app): State<AppState>,
@@ -129,6 +151,12 @@ async fn reachable(app: &AppState, caller: &Caller, id: i64) -> Outcome<OrderRow
     }
 }
 
+/// One order.
+#[utoipa::path(
+    get, path = "/api/orders/{order_id}", tag = "orders",
+    params(("order_id" = i64, Path, description = "The order")),
+    responses((status = 200, body = Order), Allowed<UseOrders>)
+)]
 async fn one(
     Allowed(caller, _): Allowed<UseOrders>,
     State(app): State<AppState>,
@@ -137,6 +165,12 @@ async fn one(
     Ok(answer::seen(&Order::from(reachable(&app, &caller, id).await?)))
 }
 
+/// Orders an item: it is taken out of stock exactly once.
+#[utoipa::path(
+    post, path = "/api/orders", tag = "orders",
+    request_body = Members,
+    responses((status = 201, body = OrderChanged), Allowed<UseOrders>)
+)]
 async fn create(
     Allowed(caller, _): Allowed<UseOrders>,
     State(app): State<AppState>,
@@ -160,6 +194,13 @@ async fn create(
     Ok(answer::changed(StatusCode::CREATED, "Order created successfully", "order", &Order::from(order)))
 }
 
+/// Changes the quantity of an order, and the stock with it.
+#[utoipa::path(
+    put, path = "/api/orders/{order_id}", tag = "orders",
+    params(("order_id" = i64, Path, description = "The order")),
+    request_body = Members,
+    responses((status = 200, body = OrderChanged), Allowed<UseOrders>)
+)]
 async fn update(
     Allowed(caller, _): Allowed<UseOrders>,
     State(app): State<AppState>,
@@ -179,6 +220,12 @@ async fn update(
     Ok(answer::changed(StatusCode::OK, "Order updated successfully", "order", &Order::from(order)))
 }
 
+/// Deletes an order; what it took goes back into stock.
+#[utoipa::path(
+    delete, path = "/api/orders/{order_id}", tag = "orders",
+    params(("order_id" = i64, Path, description = "The order")),
+    responses((status = 200, body = Done), Allowed<UseOrders>)
+)]
 async fn remove(
     Allowed(caller, _): Allowed<UseOrders>,
     State(app): State<AppState>,

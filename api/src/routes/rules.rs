@@ -1,12 +1,12 @@
 //! `/api/rules`: what is looked for, and a trial run of what might be.
 
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{get, post};
 use domain::{DAY, Timestamp};
 use serde_json::{Value, json};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::both;
 use crate::answer;
@@ -16,18 +16,28 @@ use crate::gate::Note;
 use crate::problem::{Outcome, Problem};
 use crate::state::AppState;
 
-pub(crate) fn routes() -> Router<AppState> {
-    let router = both(Router::new(), "/api/rules", get(list));
-    let router = both(router, "/api/rules/stats", get(stats));
-    let router = both(router, "/api/rules/{rule_id}/source", get(source));
-    both(router, "/api/rules/dry-run", post(dry_run))
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    let router = both(OpenApiRouter::new(), routes!(list));
+    let router = both(router, routes!(stats));
+    let router = both(router, routes!(source));
+    both(router, routes!(dry_run))
 }
 
+/// The active rules.
+#[utoipa::path(
+    get, path = "/api/rules", tag = "rules",
+    responses((status = 200, body = [Object]), Allowed<SeeAnalytics>)
+)]
 async fn list(_: Allowed<SeeAnalytics>, State(app): State<AppState>) -> Response {
     answer::seen(&*app.hooks.rules)
 }
 
 /// The text of the file that a rule stands in: what a change of it begins with.
+#[utoipa::path(
+    get, path = "/api/rules/{rule_id}/source", tag = "rules",
+    params(("rule_id" = String, Path, description = "The rule")),
+    responses((status = 200, body = Object), Allowed<SeeAnalytics>)
+)]
 async fn source(
     _: Allowed<SeeAnalytics>,
     State(app): State<AppState>,
@@ -50,6 +60,11 @@ impl FromFields for Month {
 }
 
 /// How often each rule fired, and what was made of it. Rules that found nothing are not listed.
+#[utoipa::path(
+    get, path = "/api/rules/stats", tag = "rules",
+    params(("days" = Option<i64>, Query, description = "How far back (30)")),
+    responses((status = 200, body = [Object]), Allowed<SeeAnalytics>)
+)]
 async fn stats(
     _: Allowed<SeeAnalytics>,
     State(app): State<AppState>,
@@ -72,9 +87,12 @@ async fn stats(
     Ok(answer::seen(&rows.collect::<Vec<Value>>()))
 }
 
+#[derive(utoipa::ToSchema)]
 struct Trial {
     rules: String,
+    #[schema(value_type = Option<String>, format = DateTime)]
     from: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
     to: Option<Timestamp>,
 }
 
@@ -94,6 +112,15 @@ impl FromFields for Trial {
 }
 
 /// Runs rules over stored activities; changes nothing.
+#[utoipa::path(
+    post, path = "/api/rules/dry-run", tag = "rules",
+    request_body = Trial,
+    responses(
+        (status = 200, body = Object),
+        (status = 409, description = "Stored activities are being processed already."),
+        Allowed<Administer>
+    )
+)]
 async fn dry_run(_: Allowed<Administer>, State(app): State<AppState>, Body(trial): Body<Trial>) -> Outcome<Response> {
     let Some(hook) = &app.hooks.dry_run else {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Trial runs are not available on this server."));

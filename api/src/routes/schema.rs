@@ -1,19 +1,24 @@
 //! `GET /api/schema/activity`: the wire schema, for whoever posts events. Needs nobody and leaves nothing.
 
-use axum::Router;
 use axum::http::header;
 use axum::response::IntoResponse;
-use axum::routing::get;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::both;
 use crate::state::AppState;
 
 const ACTIVITY: &str = include_str!("../../../docs/schemas/activity.in.schema.json");
 
-pub(crate) fn routes() -> Router<AppState> {
-    both(Router::new(), "/api/schema/activity", get(activity))
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    both(OpenApiRouter::new(), routes!(activity))
 }
 
+/// The JSON Schema of an event.
+#[utoipa::path(
+    get, path = "/api/schema/activity", tag = "logs", security(()),
+    responses((status = 200, body = Object, content_type = "application/schema+json"))
+)]
 async fn activity() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/schema+json")], ACTIVITY)
 }

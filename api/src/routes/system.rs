@@ -1,11 +1,11 @@
 //! `GET /api/system`: how the server is doing, for those who watch.
 
-use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
-use axum::routing::get;
 use domain::{DAY, MINUTE};
 use serde_json::{Value, json};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::both;
 use crate::answer;
@@ -16,10 +16,15 @@ use crate::state::AppState;
 /// Gaps that are shown, of the last week.
 const GAPS: i64 = 50;
 
-pub(crate) fn routes() -> Router<AppState> {
-    both(Router::new(), "/api/system", get(system))
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    both(OpenApiRouter::new(), routes!(system))
 }
 
+/// How the server is doing.
+#[utoipa::path(
+    get, path = "/api/system", tag = "system",
+    responses((status = 200, body = Object), Allowed<SeeAnalytics>)
+)]
 async fn system(_: Allowed<SeeAnalytics>, State(app): State<AppState>) -> Outcome<Response> {
     let (store, now) = (&app.store, app.clock.now());
     let workers = (app.hooks.readiness)().await?;

@@ -1,30 +1,31 @@
 //! `/api/users`: accounts and their roles.
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
-use axum::routing::get;
 use domain::{LogType, MINUTE, Outcome as Ending, Role};
 use serde_json::{Value, json};
 use store::{UserChange, UserRow};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::both;
-use crate::answer::{self, Form};
+use crate::answer::{self, Done, Form};
 use crate::auth::caller::Caller;
 use crate::auth::rights::{Allowed, LoggedIn, ManageUsers};
 use crate::auth::{password, throttle};
 use crate::extract::{Body, Fields, FromFields, PathId, Query};
 use crate::net;
+use crate::openapi::changed;
 use crate::paging::{self, Page};
 use crate::problem::{Outcome, Problem};
 use crate::state::AppState;
 use crate::user_view::User;
 
-pub(crate) fn routes() -> Router<AppState> {
-    let router = both(Router::new(), "/api/users", get(list));
-    let router = both(router, "/api/users/roles", get(roles));
-    both(router, "/api/users/{user_id}", get(one).put(update).delete(remove))
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    let router = both(OpenApiRouter::new(), routes!(list));
+    let router = both(router, routes!(roles));
+    both(router, routes!(one, update, remove))
 }
 
 /// Whether somebody of role `by` may create, change and delete users of role `of`.
@@ -37,9 +38,14 @@ pub(crate) fn may_manage(by: Role, of: Role) -> bool {
 }
 
 /// The members of a body that a registration and a change share.
+#[derive(utoipa::ToSchema)]
+#[schema(as = UserMembers)]
 pub(crate) struct Members {
+    #[schema(rename = "role_id", value_type = Option<i64>)]
     pub(crate) role: Option<Role>,
+    #[schema(value_type = Option<String>)]
     pub(crate) email: Option<Option<String>>,
+    #[schema(value_type = Option<String>)]
     pub(crate) full_name: Option<Option<String>>,
     password: Option<String>,
     current_password: Option<String>,
@@ -81,6 +87,8 @@ fn not_yours() -> Problem {
     Problem::forbidden("You may only see and change your own account.").with_reason("not_own")
 }
 
+changed!(UserChanged { user: User });
+
 struct Filter {
     page: Page,
     form: Form,
@@ -92,6 +100,12 @@ impl FromFields for Filter {
     }
 }
 
+/// All users; others than Admins and Supervisors see themselves.
+#[utoipa::path(
+    get, path = "/api/users", tag = "users",
+    params(Page, Form),
+    responses((status = 200, body = [User]), Allowed<LoggedIn>)
+)]
 async fn list(
     Allowed(caller, _): Allowed<LoggedIn>,
     State(app): State<AppState>,
@@ -106,11 +120,22 @@ async fn list(
     Ok(paging::link(paging::counted(response, rows.len()), &uri, next.as_deref()))
 }
 
+/// The four roles.
+#[utoipa::path(
+    get, path = "/api/users/roles", tag = "users",
+    responses((status = 200, body = [Object]), Allowed<LoggedIn>)
+)]
 async fn roles(_: Allowed<LoggedIn>) -> Response {
     let roles: Vec<Value> = Role::ALL.iter().map(|r| json!({ "role_id": r.id(), "role_name": r.name() })).collect();
     answer::seen(&roles)
 }
 
+/// One user.
+#[utoipa::path(
+    get, path = "/api/users/{user_id}", tag = "users",
+    params(("user_id" = i64, Path, description = "The user")),
+    responses((status = 200, body = User), Allowed<LoggedIn>)
+)]
 async fn one(
     Allowed(caller, _): Allowed<LoggedIn>,
     State(app): State<AppState>,
@@ -123,6 +148,17 @@ async fn one(
     Ok(answer::seen(&User::from(&user)))
 }
 
+/// Changes a user.
+#[utoipa::path(
+    put, path = "/api/users/{user_id}", tag = "users",
+    params(("user_id" = i64, Path, description = "The user")),
+    request_body = Members,
+    responses(
+        (status = 200, body = UserChanged),
+        (status = 409, description = "The last Admin stays one."),
+        Allowed<LoggedIn>
+    )
+)]
 async fn update(
     Allowed(caller, _): Allowed<LoggedIn>,
     State(app): State<AppState>,
@@ -244,6 +280,16 @@ fn described(
     activity
 }
 
+/// Deletes a user, never oneself.
+#[utoipa::path(
+    delete, path = "/api/users/{user_id}", tag = "users",
+    params(("user_id" = i64, Path, description = "The user")),
+    responses(
+        (status = 200, body = Done),
+        (status = 409, description = "The last Admin stays."),
+        Allowed<ManageUsers>
+    )
+)]
 async fn remove(
     Allowed(caller, _): Allowed<ManageUsers>,
     State(app): State<AppState>,

@@ -12,6 +12,7 @@ mod lists;
 mod logging_in;
 mod logs;
 mod metrics;
+mod openapi;
 mod orders;
 mod overview;
 mod posting;

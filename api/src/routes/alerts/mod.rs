@@ -3,15 +3,15 @@
 mod stream;
 mod triage;
 
-use axum::Router;
 use axum::extract::{RawPathParams, State};
 use axum::http::{HeaderValue, Uri, header};
 use axum::response::Response;
-use axum::routing::{get, post};
 use domain::{Severity, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 use store::{AlertFilter, AlertRow};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::both;
@@ -23,21 +23,24 @@ use crate::paging::{self, Page};
 use crate::problem::{Outcome, Problem};
 use crate::state::AppState;
 
-pub(crate) fn routes() -> Router<AppState> {
-    let router = both(Router::new(), "/api/alerts", get(list));
-    let router = both(router, "/api/alerts/stream", get(stream::stream));
-    let router = both(router, "/api/alerts/triage", post(triage::many));
-    both(router, "/api/alerts/{alert_id}", get(one).patch(triage::one))
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    let router = both(OpenApiRouter::new(), routes!(list));
+    let router = both(router, routes!(stream::stream));
+    let router = both(router, routes!(triage::many));
+    both(router, routes!(one, triage::one))
 }
 
 /// An alert as clients see it: the members that it has everywhere, and its triage.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = Alert)]
 pub(crate) struct View {
     #[serde(flatten)]
+    #[schema(value_type = Object)]
     alert: domain::Alert,
     reason: Option<String>,
     assignee: Option<String>,
     exception_id: Option<i64>,
+    #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
 }
 
@@ -68,15 +71,22 @@ fn missing() -> Problem {
     Problem::not_found("Alert not found").with_reason("not_found")
 }
 
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Filter {
     status: Option<String>,
+    #[param(value_type = Option<String>)]
     severity: Option<Severity>,
     user: Option<String>,
     rule: Option<String>,
+    #[param(value_type = Option<String>)]
     from: Option<Timestamp>,
+    #[param(value_type = Option<String>)]
     to: Option<Timestamp>,
     suppressed: Option<bool>,
+    #[param(ignore)]
     page: Page,
+    #[param(ignore)]
     form: Form,
 }
 
@@ -114,7 +124,12 @@ const COLUMNS: [&str; 15] = [
     "status",
     "verdict",
 ];
-
+/// Alerts, the newest first.
+#[utoipa::path(
+    get, path = "/api/alerts", tag = "alerts",
+    params(Filter, Page, Form),
+    responses((status = 200, body = [View]), Allowed<SeeAnalytics>)
+)]
 async fn list(
     _: Allowed<SeeAnalytics>,
     State(app): State<AppState>,
@@ -149,14 +164,25 @@ fn id_of(app: &AppState, rule: String) -> String {
 }
 
 /// An alert with its evidence and with what was made of it.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = AlertInFull)]
 struct Whole {
     #[serde(flatten)]
     view: View,
     events: Vec<Log>,
+    #[schema(value_type = Vec<Object>)]
     history: Vec<Value>,
 }
 
+/// One alert with its events and its history.
+#[utoipa::path(
+    get, path = "/api/alerts/{alert_id}", tag = "alerts",
+    params(("alert_id" = Uuid, Path, description = "The alert")),
+    responses(
+        (status = 200, body = Whole, headers(("ETag" = String, description = "The revision, for `If-Match`"))),
+        Allowed<SeeAnalytics>
+    )
+)]
 async fn one(_: Allowed<SeeAnalytics>, State(app): State<AppState>, AlertId(id): AlertId) -> Outcome<Response> {
     let row = app.store.alert(id).await?.ok_or_else(missing)?;
     let events = app.store.alert_events(&row.alert).await?.into_iter().map(Log::from).collect();

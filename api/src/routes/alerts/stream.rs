@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::View;
 use crate::auth::rights::{Allowed, SeeAnalytics};
 use crate::follow::{self, Source};
+use crate::openapi::LastEventId;
 use crate::problem::Outcome;
 use crate::serve::Closing;
 use crate::state::AppState;
@@ -27,7 +28,12 @@ struct Changes {
     sent: HashMap<Uuid, Timestamp>,
 }
 
-/// The handler.
+/// Changes of alerts as server-sent events.
+#[utoipa::path(
+    get, path = "/api/alerts/stream", tag = "alerts",
+    params(LastEventId),
+    responses((status = 200, content_type = "text/event-stream", body = String), Allowed<SeeAnalytics>)
+)]
 pub(super) async fn stream(
     Allowed(caller, _): Allowed<SeeAnalytics>,
     State(app): State<AppState>,

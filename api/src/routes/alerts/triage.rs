@@ -13,6 +13,7 @@ use crate::answer;
 use crate::auth::caller::Caller;
 use crate::auth::rights::{Allowed, SeeAnalytics};
 use crate::extract::{Body, Fields, FromFields};
+use crate::openapi::changed;
 use crate::problem::{Outcome, Problem};
 use crate::state::AppState;
 
@@ -28,6 +29,8 @@ pub(super) fn status(word: &str) -> Outcome<String> {
 }
 
 /// What is to be changed.
+#[derive(utoipa::ToSchema)]
+#[schema(as = TriageMembers)]
 pub(super) struct Change {
     status: Option<String>,
     verdict: Option<String>,
@@ -95,6 +98,17 @@ pub(super) struct Many {
     change: Change,
 }
 
+/// The ids beside the members of the change.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes what `Many` reads")]
+struct TriageOfMany {
+    ids: Vec<Uuid>,
+    status: Option<String>,
+    verdict: Option<String>,
+    reason: Option<String>,
+    assignee: Option<String>,
+}
+
 impl FromFields for Many {
     fn from_fields(fields: &Fields) -> Outcome<Self> {
         let bad = || Problem::field("ids", format!("ids must be an array of 1 to {MOST} alert ids"));
@@ -109,6 +123,8 @@ impl FromFields for Many {
         Ok(Self { ids: parsed, change: Change::from_fields(fields)? })
     }
 }
+
+changed!(AlertChanged { alert: View });
 
 /// The revision that the client saw, if it says one; `*` is any.
 fn if_match(headers: &HeaderMap) -> Outcome<Option<i64>> {
@@ -148,7 +164,20 @@ async fn acted(app: &AppState, caller: &Caller, row: &AlertRow) -> Outcome<bool>
     Ok(events.iter().any(|event| event.user_id == Some(caller.user.user_id)))
 }
 
-/// `PATCH /api/alerts/{id}`.
+/// Triages one alert.
+#[utoipa::path(
+    patch, path = "/api/alerts/{alert_id}", tag = "alerts",
+    params(
+        ("alert_id" = Uuid, Path, description = "The alert"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of what was seen")
+    ),
+    request_body = Change,
+    responses(
+        (status = 200, body = AlertChanged, headers(("ETag" = String, description = "The revision, for `If-Match`"))),
+        (status = 412, description = "The alert has changed since it was seen."),
+        Allowed<SeeAnalytics>
+    )
+)]
 pub(super) async fn one(
     Allowed(caller, _): Allowed<SeeAnalytics>,
     State(app): State<AppState>,
@@ -173,7 +202,12 @@ pub(super) async fn one(
     Ok(tagged(response, revision))
 }
 
-/// `POST /api/alerts/triage`.
+/// Triages up to 500 alerts: all or none.
+#[utoipa::path(
+    post, path = "/api/alerts/triage", tag = "alerts",
+    request_body = TriageOfMany,
+    responses((status = 200, body = Object), Allowed<SeeAnalytics>)
+)]
 pub(super) async fn many(
     Allowed(caller, _): Allowed<SeeAnalytics>,
     State(app): State<AppState>,

@@ -6,17 +6,18 @@ mod people;
 mod risk;
 mod run;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
-use axum::routing::{get, post};
 use domain::{DAY, Severity, Timestamp};
 use serde::Serialize;
 use serde_json::json;
 use store::{FlagFilter, ScoreFilter};
 
 use self::view::{Detection, Flag, Score, Top};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
 use super::both;
 use crate::answer::{self, Form};
 use crate::auth::rights::{Allowed, SeeAnalytics};
@@ -25,18 +26,18 @@ use crate::paging::{self, Page};
 use crate::problem::{Outcome, Problem};
 use crate::state::AppState;
 
-pub(crate) fn routes() -> Router<AppState> {
-    let router = both(Router::new(), "/api/analytics/anomaly-scores", get(scores));
-    let router = both(router, "/api/analytics/flagged-activities", get(flags));
-    let router = both(router, "/api/analytics/dashboard-stats", get(dashboard));
-    let router = both(router, "/api/analytics/user-risk-profile/{user_id}", get(profile));
-    let router = both(router, "/api/analytics/rule-based-detections", get(detections));
-    let router = both(router, "/api/analytics/top-anomalies", get(top));
-    let router = both(router, "/api/analytics/top-users", get(people::top));
-    let router = both(router, "/api/analytics/user-risk", get(people::one));
-    let router = both(router, "/api/analytics/run-rule-detection", post(run::rule_detection));
-    let router = both(router, "/api/analytics/run-detection", post(run::detection));
-    both(router, "/api/users/{user_id}/risk", get(risk::of_user))
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    let router = both(OpenApiRouter::new(), routes!(scores));
+    let router = both(router, routes!(flags));
+    let router = both(router, routes!(dashboard));
+    let router = both(router, routes!(profile));
+    let router = both(router, routes!(detections));
+    let router = both(router, routes!(top));
+    let router = both(router, routes!(people::top));
+    let router = both(router, routes!(people::one));
+    let router = both(router, routes!(run::rule_detection));
+    let router = both(router, routes!(run::detection));
+    both(router, routes!(risk::of_user))
 }
 
 /// How far back to look, in days.
@@ -82,11 +83,17 @@ pub(super) fn severity(fields: &Fields) -> Outcome<Option<Severity>> {
     }
 }
 
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 struct ScoreQuery {
     user_id: Option<i64>,
+    #[param(rename = "risk_level", value_type = Option<String>)]
     level: (Option<f64>, Option<f64>),
+    #[param(value_type = Option<i64>)]
     days: Days,
+    #[param(ignore)]
     page: Page,
+    #[param(ignore)]
     form: Form,
 }
 
@@ -102,6 +109,12 @@ impl FromFields for ScoreQuery {
     }
 }
 
+/// Risk scores after each step of an alert, the newest first.
+#[utoipa::path(
+    get, path = "/api/analytics/anomaly-scores", tag = "analytics",
+    params(ScoreQuery, Page, Form),
+    responses((status = 200, body = [Score]), Allowed<SeeAnalytics>)
+)]
 async fn scores(
     _: Allowed<SeeAnalytics>,
     State(app): State<AppState>,
@@ -124,11 +137,17 @@ async fn scores(
     Ok(paging::link(response, &uri, next.as_deref()))
 }
 
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 struct FlagQuery {
+    #[param(value_type = Option<String>)]
     severity: Option<Severity>,
     user_id: Option<i64>,
+    #[param(value_type = Option<i64>)]
     days: Days,
+    #[param(ignore)]
     page: Page,
+    #[param(ignore)]
     form: Form,
 }
 
@@ -144,6 +163,12 @@ impl FromFields for FlagQuery {
     }
 }
 
+/// Flags: one an alert, at the event that crossed.
+#[utoipa::path(
+    get, path = "/api/analytics/flagged-activities", tag = "analytics",
+    params(FlagQuery, Page, Form),
+    responses((status = 200, body = [Flag]), Allowed<SeeAnalytics>)
+)]
 async fn flags(
     _: Allowed<SeeAnalytics>,
     State(app): State<AppState>,
@@ -173,6 +198,12 @@ impl FromFields for Week {
     }
 }
 
+/// Figures of the last days.
+#[utoipa::path(
+    get, path = "/api/analytics/dashboard-stats", tag = "analytics",
+    params(("days" = Option<i64>, Query, description = "How far back (7)")),
+    responses((status = 200, body = Object), Allowed<SeeAnalytics>)
+)]
 async fn dashboard(
     _: Allowed<SeeAnalytics>,
     State(app): State<AppState>,
@@ -198,6 +229,15 @@ impl FromFields for Month {
     }
 }
 
+/// A user's risk over the last days.
+#[utoipa::path(
+    get, path = "/api/analytics/user-risk-profile/{user_id}", tag = "analytics",
+    params(
+        ("user_id" = i64, Path, description = "The user"),
+        ("days" = Option<i64>, Query, description = "How far back (30)")
+    ),
+    responses((status = 200, body = Object), Allowed<SeeAnalytics>)
+)]
 async fn profile(
     _: Allowed<SeeAnalytics>,
     State(app): State<AppState>,
@@ -220,10 +260,14 @@ async fn profile(
 }
 
 /// The members of the two lists of the highest.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Highest {
     days: Option<i64>,
     top: Option<i64>,
+    #[param(value_type = Option<f64>)]
     min_score: f64,
+    #[param(ignore)]
     form: Form,
 }
 
@@ -238,6 +282,12 @@ impl FromFields for Highest {
     }
 }
 
+/// The findings of each session, the highest first.
+#[utoipa::path(
+    get, path = "/api/analytics/rule-based-detections", tag = "analytics",
+    params(Highest, Form),
+    responses((status = 200, body = Object), Allowed<SeeAnalytics>)
+)]
 async fn detections(
     _: Allowed<SeeAnalytics>,
     State(app): State<AppState>,
@@ -249,6 +299,12 @@ async fn detections(
     Ok(enveloped(query.form, "rule-based-detections", "detections", &view::DETECTION_COLUMNS, &rows))
 }
 
+/// The highest scores and detections.
+#[utoipa::path(
+    get, path = "/api/analytics/top-anomalies", tag = "analytics",
+    params(Highest, Form),
+    responses((status = 200, body = Object), Allowed<SeeAnalytics>)
+)]
 async fn top(_: Allowed<SeeAnalytics>, State(app): State<AppState>, Query(query): Query<Highest>) -> Outcome<Response> {
     let since = Days(query.days.unwrap_or(30)).since(&app);
     let rows = app.store.top_anomalies(since, query.top.unwrap_or(15), query.min_score).await?;

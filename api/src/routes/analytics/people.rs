@@ -30,6 +30,11 @@ impl FromFields for Highest {
 }
 
 /// The users whose risk is highest at the moment, with what adds most to it.
+#[utoipa::path(
+    get, path = "/api/analytics/top-users", tag = "analytics",
+    params(("top" = Option<i64>, Query, description = "Users, at most 100 (10)")),
+    responses((status = 200, body = [Object]), Allowed<SeeAnalytics>)
+)]
 pub(super) async fn top(
     _: Allowed<SeeAnalytics>,
     State(app): State<AppState>,
@@ -71,6 +76,14 @@ impl FromFields for Whose {
 }
 
 /// One user's risk: now, every contribution to it, and over time.
+#[utoipa::path(
+    get, path = "/api/analytics/user-risk", tag = "analytics",
+    params(
+        ("user" = String, Query, description = "A name, also one that no account has"),
+        ("days" = Option<i64>, Query, description = "How far back the course goes (30; at most 400)")
+    ),
+    responses((status = 200, body = Object), Allowed<SeeAnalytics>)
+)]
 pub(super) async fn one(
     _: Allowed<SeeAnalytics>,
     State(app): State<AppState>,

@@ -20,7 +20,15 @@ impl FromFields for Moment {
     }
 }
 
-/// The handler.
+/// A user's risk score at a time, with every contribution.
+#[utoipa::path(
+    get, path = "/api/users/{user_id}/risk", tag = "users",
+    params(
+        ("user_id" = i64, Path, description = "The user"),
+        ("as_of" = Option<String>, Query, description = "A time (now)")
+    ),
+    responses((status = 200, body = Object), Allowed<SeeAnalytics>)
+)]
 pub(super) async fn of_user(
     _: Allowed<SeeAnalytics>,
     State(app): State<AppState>,

@@ -20,8 +20,11 @@ use crate::state::AppState;
 /// Rows of an answer.
 const MOST: i64 = 1_000;
 
+#[derive(utoipa::ToSchema)]
 pub(super) struct Window {
+    #[schema(rename = "window_hours", value_type = Option<i64>)]
     hours: i64,
+    #[schema(rename = "force_reprocess", value_type = Option<bool>)]
     force: bool,
 }
 
@@ -34,7 +37,16 @@ impl FromFields for Window {
     }
 }
 
-/// `POST /api/analytics/run-rule-detection`.
+/// What the rules found in the last hours; an Admin may have the engine run over them again.
+#[utoipa::path(
+    post, path = "/api/analytics/run-rule-detection", tag = "analytics",
+    request_body = Window,
+    responses(
+        (status = 200, body = Object),
+        (status = 409, description = "Stored activities are being processed already."),
+        Allowed<SeeAnalytics>
+    )
+)]
 pub(super) async fn rule_detection(
     Allowed(caller, _): Allowed<SeeAnalytics>,
     State(app): State<AppState>,
@@ -96,7 +108,11 @@ impl FromFields for Nothing {
     }
 }
 
-/// `POST /api/analytics/run-detection`: the rows of `anomaly-scores?days=30`.
+/// The scores of the last 30 days.
+#[utoipa::path(
+    post, path = "/api/analytics/run-detection", tag = "analytics",
+    responses((status = 200, body = Object), Allowed<SeeAnalytics>)
+)]
 pub(super) async fn detection(
     _: Allowed<SeeAnalytics>,
     State(app): State<AppState>,

@@ -15,7 +15,7 @@ pub(super) fn rounded(number: f64) -> f64 {
 }
 
 /// One rule's share in a score.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct Share {
     name: String,
     description: String,
@@ -23,6 +23,7 @@ pub(crate) struct Share {
     weight: f64,
     alert_id: Uuid,
     rule_id: String,
+    #[schema(value_type = String)]
     severity: Severity,
     techniques: Vec<String>,
 }
@@ -87,7 +88,7 @@ impl Compared {
 }
 
 /// A row of `anomaly_scores`: a user's risk after one step of one alert.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct Score {
     score_id: i64,
     user_id: Option<i64>,
@@ -98,12 +99,14 @@ pub(crate) struct Score {
     risk_level: &'static str,
     added: f64,
     explanation: String,
+    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     alert_id: Uuid,
     step: i64,
     last_analyzed_log_id: Option<i64>,
     findings: Vec<Share>,
     #[serde(flatten)]
+    #[schema(value_type = Object)]
     compared: Option<Compared>,
 }
 
@@ -142,7 +145,7 @@ pub(crate) const SCORE_COLUMNS: [&str; 9] = [
 ];
 
 /// One flag an alert, at the event that crossed.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct Flag {
     flag_id: i64,
     log_id: Option<i64>,
@@ -153,10 +156,12 @@ pub(crate) struct Flag {
     rule: String,
     rule_id: String,
     reason: String,
+    #[schema(value_type = String)]
     severity: Severity,
     status: String,
     verdict: Option<String>,
     alert_id: Uuid,
+    #[schema(value_type = String, format = DateTime)]
     flagged_at: Timestamp,
 }
 

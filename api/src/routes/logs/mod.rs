@@ -8,15 +8,15 @@ mod tally;
 
 use std::collections::BTreeMap;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
-use axum::routing::get;
 use domain::{DAY, LogType, Role, Timestamp};
 use serde::Serialize;
 use serde_json::json;
 use store::{LogFilter, LogRow, SessionFilter, SessionRow};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::both;
@@ -28,15 +28,15 @@ use crate::paging::{self, Page};
 use crate::problem::{Outcome, Problem};
 use crate::state::AppState;
 
-pub(crate) fn routes() -> Router<AppState> {
-    let router = both(Router::new(), "/api/logs", get(list).post(post::post));
-    let router = both(router, "/api/logs/stream", get(stream::stream));
-    let router = both(router, "/api/logs/sessions", get(sessions));
-    both(router, "/api/logs/activity-summary", get(summary))
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    let router = both(OpenApiRouter::new(), routes!(list, post::post));
+    let router = both(router, routes!(stream::stream));
+    let router = both(router, routes!(sessions));
+    both(router, routes!(summary))
 }
 
 /// A row of the log as clients see it.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct Log {
     log_id: i64,
     event_id: Uuid,
@@ -52,11 +52,14 @@ pub(crate) struct Log {
     log_type: String,
     outcome: String,
     is_flagged: bool,
+    #[schema(value_type = String, format = DateTime)]
     timestamp: Timestamp,
     resource: Option<String>,
     records: Option<i64>,
     reason: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
     occurred_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
     received_at: Timestamp,
     origin: String,
     late: bool,
@@ -130,14 +133,23 @@ fn sees_all(caller: &Caller) -> bool {
     matches!(caller.user.role, Role::Admin | Role::Supervisor)
 }
 
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Filter {
     user_id: Option<i64>,
+    #[param(rename = "action_type")]
     action: Option<String>,
+    #[param(value_type = Option<String>)]
     log_type: Option<LogType>,
+    #[param(value_type = Option<bool>)]
     all: bool,
+    #[param(rename = "start_date", value_type = Option<String>)]
     from: Option<Timestamp>,
+    #[param(rename = "end_date", value_type = Option<String>)]
     to: Option<Timestamp>,
+    #[param(ignore)]
     page: Page,
+    #[param(ignore)]
     form: Form,
 }
 
@@ -160,6 +172,12 @@ impl FromFields for Filter {
     }
 }
 
+/// Activities, the newest first: everybody's for Admins and Supervisors, otherwise one's own.
+#[utoipa::path(
+    get, path = "/api/logs", tag = "logs",
+    params(Filter, Page, Form),
+    responses((status = 200, body = [Log]), Allowed<LoggedIn>)
+)]
 async fn list(
     Allowed(caller, _): Allowed<LoggedIn>,
     State(app): State<AppState>,
@@ -191,17 +209,20 @@ async fn list(
     Ok(paging::link(answer::list(filter.form, "logs", &COLUMNS, &rows), &uri, next.as_deref()))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 struct Session {
     session_id: String,
     user_id: Option<i64>,
     username: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
     start_time: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
     end_time: Option<Timestamp>,
     is_active: bool,
     ip_address: String,
     user_agent: Option<String>,
     activity_count: i64,
+    #[schema(value_type = String, format = DateTime)]
     last_seen: Timestamp,
 }
 
@@ -222,10 +243,15 @@ impl From<SessionRow> for Session {
     }
 }
 
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Sessions {
     user_id: Option<i64>,
+    #[param(value_type = Option<bool>)]
     active_only: bool,
+    #[param(ignore)]
     page: Page,
+    #[param(ignore)]
     form: Form,
 }
 
@@ -240,6 +266,12 @@ impl FromFields for Sessions {
     }
 }
 
+/// Sessions, the newest first.
+#[utoipa::path(
+    get, path = "/api/logs/sessions", tag = "logs",
+    params(Sessions, Page, Form),
+    responses((status = 200, body = [Session]), Allowed<LoggedIn>)
+)]
 async fn sessions(
     Allowed(caller, _): Allowed<LoggedIn>,
     State(app): State<AppState>,
@@ -271,8 +303,11 @@ async fn sessions(
     Ok(paging::link(answer::list(asked.form, "logs/sessions", &columns, &rows), &uri, next.as_deref()))
 }
 
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 struct Summary {
     user_id: Option<i64>,
+    #[param(value_type = Option<i64>)]
     days: i64,
 }
 
@@ -282,6 +317,12 @@ impl FromFields for Summary {
     }
 }
 
+/// Activities counted by their action.
+#[utoipa::path(
+    get, path = "/api/logs/activity-summary", tag = "logs",
+    params(Summary),
+    responses((status = 200, body = Object), Allowed<LoggedIn>)
+)]
 async fn summary(
     Allowed(caller, _): Allowed<LoggedIn>,
     State(app): State<AppState>,

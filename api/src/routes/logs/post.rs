@@ -16,6 +16,7 @@ use super::provenance::{Posted, Receipt, Refusal, Reporter};
 use super::tally::Tally;
 use crate::answer;
 use crate::auth::caller::Identity;
+use crate::auth::rights::{Allowed, LoggedIn};
 use crate::extract::{MOST_JSON, PATIENCE, json_type, read_limited, too_slow};
 use crate::gate::Note;
 use crate::idempotency;
@@ -29,7 +30,21 @@ const MOST_STREAM: usize = 64 * 1024 * 1024;
 const CHUNK: usize = 1_000;
 const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 
-/// The handler.
+/// Takes events. Keys of other systems may do this, and nothing else.
+#[utoipa::path(
+    post, path = "/api/logs", tag = "logs",
+    request_body(
+        content((Object = "application/json"), (String = "application/x-ndjson")),
+        description = "An event or an array of them (1 MiB), or lines of them (64 MiB): see `/api/schema/activity`."
+    ),
+    responses(
+        (status = 202, body = Tally, description = "Durable."),
+        (status = 413, description = "The body is too large."),
+        (status = 415, description = "The body is no JSON."),
+        (status = 507, description = "There is no room; nothing was done."),
+        Allowed<LoggedIn>
+    )
+)]
 pub(super) async fn post(
     State(app): State<AppState>,
     Extension(identity): Extension<Identity>,

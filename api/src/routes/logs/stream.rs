@@ -16,6 +16,7 @@ use super::Log;
 use crate::auth::rights::{Allowed, SeeAnalytics};
 use crate::extract::{Fields, FromFields, Query};
 use crate::follow::{self, Source};
+use crate::openapi::LastEventId;
 use crate::problem::Outcome;
 use crate::serve::Closing;
 use crate::state::AppState;
@@ -26,7 +27,10 @@ const MOST: i64 = 50;
 const OVERLAP: i64 = 1_000;
 
 /// Whether rows of the kind `system` and reads of logs are wanted too, as in the list.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
+    #[param(value_type = Option<bool>)]
     all: bool,
 }
 
@@ -46,7 +50,12 @@ struct Tail {
     done: BTreeSet<i64>,
 }
 
-/// The handler.
+/// New activities as server-sent events.
+#[utoipa::path(
+    get, path = "/api/logs/stream", tag = "logs",
+    params(Wanted, LastEventId),
+    responses((status = 200, content_type = "text/event-stream", body = String), Allowed<SeeAnalytics>)
+)]
 pub(super) async fn stream(
     Allowed(caller, _): Allowed<SeeAnalytics>,
     State(app): State<AppState>,

@@ -11,14 +11,14 @@ use crate::problem::Problem;
 const MOST_TOLD: usize = 100;
 
 /// A line that was not taken.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub(super) struct Rejected {
     pub(super) line: usize,
     pub(super) error: String,
 }
 
 /// The members of the answer. Each line counts in exactly one of the first three or in `rejected_total`.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, utoipa::ToSchema)]
 pub(super) struct Tally {
     pub(super) accepted: usize,
     pub(super) duplicates: usize,

@@ -1,0 +1,118 @@
+//! The OpenAPI document says what is there: no more, no less.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+use story_tests::TestApp;
+
+const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
+
+async fn document(app: &TestApp) -> Value {
+    app.anonymous().get("/api/openapi.json").await.expect(200).json()
+}
+
+fn paths(document: &Value) -> &Map<String, Value> {
+    document["paths"].as_object().expect("paths")
+}
+
+fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+    paths(document).iter().flat_map(|(path, item)| {
+        METHODS.iter().filter_map(move |method| Some((path.as_str(), *method, item.get(*method)?)))
+    })
+}
+
+/// The address with something in place of its parameters.
+fn filled(path: &str) -> String {
+    path.split('/').map(|part| if part.starts_with('{') { "1" } else { part }).collect::<Vec<_>>().join("/")
+}
+
+#[tokio::test]
+async fn each_address_takes_the_methods_of_the_document_and_no_others() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let document = document(&app).await;
+    assert_eq!(document["openapi"], "3.1.0");
+    for (path, item) in paths(&document) {
+        let told: BTreeSet<String> =
+            METHODS.iter().filter(|method| item.get(**method).is_some()).map(|m| m.to_uppercase()).collect();
+        for spelling in [filled(path), format!("{}/", filled(path))] {
+            // A method that nothing takes: the answer names those that are taken.
+            let answer = admin.call("TRACE", &spelling).send().await.expect(405);
+            let taken = answer.header("allow").split(',').map(str::to_owned).filter(|method| method != "HEAD");
+            assert_eq!(taken.collect::<BTreeSet<_>>(), told, "{spelling}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_takes_a_token_in_the_document_takes_one() {
+    let app = TestApp::start().await;
+    let document = document(&app).await;
+    let mut guarded = 0;
+    for (path, method, operation) in operations(&document) {
+        if operation.get("security").is_some() {
+            continue;
+        }
+        guarded += 1;
+        let answer = app.anonymous().call(&method.to_uppercase(), &filled(path)).send().await;
+        assert_eq!(answer.status, 401, "{method} {path}");
+        assert!(operation["responses"].get("401").is_some(), "{method} {path} tells of 401");
+        assert!(operation["responses"].get("403").is_some(), "{method} {path} tells of 403");
+    }
+    assert!(guarded > 40, "{guarded} operations take a token");
+}
+
+#[tokio::test]
+async fn each_operation_is_told_in_full() {
+    let app = TestApp::start().await;
+    let document = document(&app).await;
+    let mut ids = BTreeSet::new();
+    for (path, method, operation) in operations(&document) {
+        assert!(ids.insert(operation["operationId"].as_str().expect("an id")), "{method} {path}: its id is its own");
+        assert!(operation["summary"].as_str().is_some_and(|text| text.ends_with(['.', ':'])), "{method} {path}");
+        let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+        for name in path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')) {
+            assert!(parameters.iter().any(|p| p["name"] == name && p["in"] == "path"), "{method} {path}: {name}");
+        }
+        for (status, response) in operation["responses"].as_object().expect("responses") {
+            assert!(response["description"].is_string(), "{method} {path} {status}");
+            // Health tells in the same form whether it is well or not.
+            let health = path.starts_with("/api/health") && status == "503";
+            if !status.starts_with('2') && !health {
+                let body = &response["content"]["application/problem+json"]["schema"]["$ref"];
+                assert_eq!(body, "#/components/schemas/Problem", "{method} {path} {status}");
+            }
+        }
+    }
+    resolve(&document, &document);
+}
+
+/// Each reference leads somewhere.
+fn resolve(document: &Value, part: &Value) {
+    match part {
+        Value::Object(members) => {
+            if let Some(Value::String(target)) = members.get("$ref") {
+                assert!(document.pointer(target.trim_start_matches('#')).is_some(), "{target}");
+            }
+            members.values().for_each(|value| resolve(document, value));
+        }
+        Value::Array(values) => values.iter().for_each(|value| resolve(document, value)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn the_page_comes_from_the_server_alone() {
+    let app = TestApp::start().await;
+    let nobody = app.anonymous();
+    let page = nobody.get("/api/docs/").await.expect(200);
+    let policy = page.header("content-security-policy").to_owned();
+    assert!(policy.starts_with("default-src 'none'; script-src 'self'") && !policy.contains("unsafe"), "{policy}");
+    let text = page.text();
+    assert!(!text.contains("://") && !text.contains("<style"), "{text}");
+    for name in text.split(['"', '\'']).filter(|word| word.ends_with(".js") || word.ends_with(".css")) {
+        let _ = nobody.get(&format!("/api/docs/{}", name.trim_start_matches("./"))).await.expect(200);
+    }
+    let start = nobody.get("/api/docs/swagger-initializer.js").await.expect(200);
+    assert!(start.text().contains("/api/openapi.json"));
+}
