@@ -2,6 +2,7 @@
 //!
 //! `POST /api/logs` is left out: it streams, and its events have ids of their own. So is `POST /api/keys`: its answer
 //! holds a secret that is written down nowhere, and the name of a key is taken by the first request anyway.
+//! A log-in never comes here: each makes a session of its own.
 
 use std::sync::Arc;
 

@@ -233,8 +233,8 @@ impl<L: JournalRead> Worker<L> {
             return;
         }
         self.weighed = Some(Instant::now());
-        let (footprint, partition) = (self.engine.footprint(), self.parts.partition);
-        show(partition, footprint.bytes, footprint.keys);
+        let footprint = self.engine.footprint();
+        show(self.parts.partition, footprint.bytes, footprint.keys);
     }
 
     /// The next records; none where the process is to stop before the log can be read.

@@ -12,6 +12,9 @@ use super::Context;
 use crate::data;
 use crate::failure::{Failure, Outcome};
 
+const LOG_IN: &str = "/api/auth/login";
+pub(super) const NO_TOKEN: &str = "the answer to the log-in has no token";
+
 /// One connection, which asks again only when it was answered.
 pub(crate) struct Client {
     stream: TcpStream,
@@ -31,10 +34,10 @@ impl Client {
 
     /// Logs in; a connection of that session, and its token.
     pub(crate) async fn log_in(server: SocketAddr, user: &str, password: &str) -> Result<(Self, String), String> {
-        let mut anonymous = Self::connect(server, None).await?;
-        let login = json!({"username": user, "password": password}).to_string();
-        let answer = anonymous.ask(&Method::POST, "/api/auth/login", &login).await?;
-        let token = answer["token"].as_str().ok_or("the answer to the log-in has no token")?.to_owned();
+        let token = match ask_for_token(server, user, password).await? {
+            (status, _) if !is_success(status) => return Err(format!("POST {LOG_IN}: {status}")),
+            (_, token) => token.ok_or(NO_TOKEN)?,
+        };
         Ok((Self::connect(server, Some(token.clone())).await?, token))
     }
 
@@ -88,9 +91,22 @@ impl Client {
                 return Err("the server ended the connection before it answered".to_owned());
             }
         }
-        let status = head.get(9..12).and_then(|status| status.parse().ok()).ok_or("an answer without a status")?;
+        let status = status(&head)?;
         Ok(Opened { status, date: member(&head, "date").map(str::to_owned), body })
     }
+}
+
+/// Asks for a session: the status, and the token if the answer has one.
+pub(super) async fn ask_for_token(
+    server: SocketAddr,
+    user: &str,
+    password: &str,
+) -> Result<(u16, Option<String>), String> {
+    let mut client = Client::connect(server, None).await?;
+    let request = client.request(&Method::POST, LOG_IN, &json!({"username": user, "password": password}).to_string());
+    let (status, answer) = client.exchange(&request).await?;
+    let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+    Ok((status, answer["token"].as_str().map(str::to_owned)))
 }
 
 /// An answer that goes on.
@@ -147,13 +163,18 @@ struct Head {
 fn head(read: &[u8]) -> Result<Option<Head>, String> {
     let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
     let text = str::from_utf8(&read[..end]).map_err(|error| format!("the head of an answer: {error}"))?;
-    let status = text.get(9..12).and_then(|status| status.parse().ok()).ok_or("an answer without a status")?;
+    let status = status(text)?;
     let length = member(text, "content-length").and_then(|length| length.parse().ok());
     match length {
         Some(length) => Ok(Some(Head { status, body: end + 4, length })),
         None if status == 204 => Ok(Some(Head { status, body: end + 4, length: 0 })),
         None => Err("an answer that does not say its length cannot be measured".to_owned()),
     }
+}
+
+/// The status in the first line of a head.
+fn status(head: &str) -> Result<u16, String> {
+    head.get(9..12).and_then(|status| status.parse().ok()).ok_or_else(|| "an answer without a status".to_owned())
 }
 
 /// What a head says of something.

@@ -6,6 +6,11 @@ use std::path::Path;
 
 use crate::text::{pages, read, root, spans};
 
+/// The pages for people who use it, and those for people who change it.
+fn all_pages() -> impl Iterator<Item = String> {
+    pages().into_iter().chain(["ARCHITECTURE.md", "CONTRIBUTING.md"].map(str::to_owned))
+}
+
 /// As GitHub makes them out of headings.
 fn anchors(page: &str) -> BTreeSet<String> {
     let text = read(page);
@@ -20,7 +25,7 @@ fn anchors(page: &str) -> BTreeSet<String> {
 #[test]
 fn links_lead_somewhere() {
     let mut followed = 0;
-    for page in pages().into_iter().chain(["ARCHITECTURE.md", "CONTRIBUTING.md"].map(str::to_owned)) {
+    for page in all_pages() {
         let folder = Path::new(&page).parent().expect("a folder").to_owned();
         let text = read(&page);
         let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
@@ -37,7 +42,7 @@ fn links_lead_somewhere() {
 
 #[test]
 fn files_that_pages_name_exist() {
-    for page in pages().into_iter().chain(["ARCHITECTURE.md", "CONTRIBUTING.md"].map(str::to_owned)) {
+    for page in all_pages() {
         for (line, span) in spans(&page) {
             let Some((top, _)) = span.split_once('/').filter(|_| !span.contains(['*', '<', ' ', '{'])) else {
                 continue;

@@ -124,6 +124,7 @@ const COLUMNS: [&str; 15] = [
     "status",
     "verdict",
 ];
+
 /// Alerts, the newest first.
 #[utoipa::path(
     get, path = "/api/alerts", tag = "alerts",

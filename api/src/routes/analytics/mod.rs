@@ -14,10 +14,10 @@ use serde::Serialize;
 use serde_json::json;
 use store::{FlagFilter, ScoreFilter};
 
-use self::view::{Detection, Flag, Score, Top};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use self::view::{Detection, Flag, Score, Top};
 use super::both;
 use crate::answer::{self, Form};
 use crate::auth::rights::{Allowed, SeeAnalytics};

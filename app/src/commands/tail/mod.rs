@@ -16,7 +16,6 @@ use std::time::Duration;
 use axum::http::Method;
 use bus::Backoff;
 use domain::{Severity, Timestamp};
-use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::Context;
@@ -176,20 +175,13 @@ impl Tail {
     }
 
     async fn log_in(&mut self) -> Result<String, End> {
-        let asking = async {
-            let mut client = Client::connect(self.server, None).await?;
-            let body = json!({"username": self.user, "password": self.password}).to_string();
-            let request = client.request(&Method::POST, "/api/auth/login", &body);
-            let (status, answer) = client.exchange(&request).await?;
-            Ok::<_, String>((status, serde_json::from_slice::<Value>(answer).unwrap_or_default()))
-        };
-        let (status, answer) = timeout(SILENCE, asking).await.map_err(|_| "no answer".to_owned())??;
+        let asking = client::ask_for_token(self.server, &self.user, &self.password);
+        let (status, token) = timeout(SILENCE, asking).await.map_err(|_| "no answer".to_owned())??;
         match status {
             401 | 403 => Err(End::Final(Failure::usage(format!("{} refuses the log-in of {}", self.url, self.user)))),
             status if client::is_success(status) => {
-                let token =
-                    answer["token"].as_str().ok_or_else(|| "the answer to the log-in has no token".to_owned())?;
-                Ok(self.token.insert(token.to_owned()).clone())
+                let token = token.ok_or_else(|| client::NO_TOKEN.to_owned())?;
+                Ok(self.token.insert(token).clone())
             }
             status => Err(End::Broken(format!("the answer to the log-in was {status}"))),
         }
