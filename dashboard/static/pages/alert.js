@@ -136,7 +136,9 @@ function around(alert, signal) {
 }
 
 function steps(alert) {
-  const raised = alert.escalations.map((step) => ({ at: step.at, what: [`Raised to ${number(step.observed)} observed`, " ", severity(step.severity)] }));
+  // One event can take several steps at once; the last of them says it all.
+  const last = alert.escalations.filter((step, i, all) => step.at !== all[i + 1]?.at);
+  const raised = last.map((step) => ({ at: step.at, what: [`Raised to ${number(step.observed)} observed`, " ", severity(step.severity)] }));
   const judged = alert.history.map((step) => {
     const what = [step.status ? words(step.status) : null, step.verdict ? words(step.verdict) : null, step.assignee ? `for ${step.assignee}` : null];
     return { at: step.at, what: [what.filter(Boolean).join(", "), h("span", { class: "soft" }, ` by ${step.by}`)], why: step.reason };

@@ -100,8 +100,8 @@ fn explanation(set: &RuleSet, rule: &Rule, node: &Node, key: &[(String, String)]
                 let fields: Vec<&str> = fields.iter().map(name).collect();
                 format!("{observed} different values of {} within {window}", fields.join(", "))
             }
-            Kind::ValueSum(field) => format!("{} adds up to {observed} within {window}", name(field)),
-            Kind::ValueAvg(field) => format!("{} is {observed} on average within {window}", name(field)),
+            Kind::ValueSum(field) => format!("sum of {} is {observed} within {window}", name(field)),
+            Kind::ValueAvg(field) => format!("average of {} is {observed} within {window}", name(field)),
             Kind::ValuePercentile(field, percent) => {
                 format!("percentile {percent} of {} is {observed} within {window}", name(field))
             }
