@@ -19,6 +19,7 @@
 //! | `alerts`, `exceptions`, `gaps` | what the rules found, what people made of it, what was not seen |
 //! | `snapshots` | the state of the detection engine, for its restart |
 //! | `scores`, `analytics` | the risk of users, and what the analytics pages show |
+//! | `webhooks` | where alerts are told over HTTP, and the outbox of what is still to be told |
 //! | `import` | rows of an existing installation, taken over once |
 //! | `overview` | what the dashboard shows at a glance |
 //!
@@ -59,6 +60,7 @@ mod settings;
 mod snapshots;
 mod sql;
 mod users;
+mod webhooks;
 mod writer;
 
 /// The tests' databases; they call the crate by its name, from inside as from outside.
@@ -103,6 +105,10 @@ pub use scores::{Finding, ScoreFilter, ScoreRow, UserRisk};
 pub use sessions_auth::LiveSession;
 pub use snapshots::SnapshotRow;
 pub use users::{NewUser, UserChange, UserRow};
+pub use webhooks::{
+    Attempted, DeliveryRow, DeliveryState, DueDelivery, MOST_WEBHOOKS, NewWebhook, Next, OutboxStatus, WebhookChange,
+    WebhookFormat, WebhookRow, WebhookTarget,
+};
 
 use cache::Caches;
 use db::{Db, Effects};

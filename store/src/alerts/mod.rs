@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `detection` | [`Store::apply_detection`] and what else the detector asks of the store |
-//! | `write` | changed alerts → rows, steps, flags, scores, journal: one transaction |
+//! | `write` | changed alerts → rows, steps, flags, scores, journal, messages to webhooks: one transaction |
 //! | `subjects` | whom an alert counts for |
 //! | `steps` | how an alert came to its present state |
 //! | `flags` | the flag at the event that crossed |

@@ -7,12 +7,13 @@ use uuid::Uuid;
 
 use crate::alerts::detection::{Evidence, Found};
 use crate::alerts::subjects::{self, Subjects};
-use crate::alerts::{COLUMNS, Change, Columns, Detected, flags, is_void, key_digest, rank, steps, stored};
+use crate::alerts::{AlertRow, COLUMNS, Change, Columns, Detected, flags, is_void, key_digest, rank, steps, stored};
 use crate::db::Tx;
 use crate::exceptions::{self, Standing};
 use crate::query::{Query, clipped, rows_in_tx, run_in_tx};
 use crate::scores;
 use crate::sql::{chunks, id_bytes, statements};
+use crate::webhooks::outbox::{Happening, Listening};
 use crate::{Error, Result};
 
 statements! {
@@ -78,10 +79,28 @@ pub(crate) async fn changes(tx: &mut Tx, changes: &[Change], found: &Found) -> R
     for (user, (subject, from)) in &stale {
         scores::recompute(tx, user, subject, *from).await?;
     }
+    let mut listening = Listening::default();
     for plan in &plans {
         publish(tx, &plan.after).await?;
+        if let Some(happening) = Happening::of(plan.before.as_ref(), &plan.after, tx.now) {
+            let row = before.get(&plan.after.alert_id);
+            listening.tell(tx, &plan.as_row(row, tx.now), happening).await?;
+        }
     }
     Ok(done)
+}
+
+impl Plan {
+    /// The row as it will be, with what people made of the one that was.
+    fn as_row(&self, before: Option<&AlertRow>, updated_at: Timestamp) -> AlertRow {
+        AlertRow {
+            alert: self.after.clone(),
+            reason: before.and_then(|row| row.reason.clone()),
+            assignee: before.and_then(|row| row.assignee.clone()),
+            exception_id: self.exception,
+            updated_at,
+        }
+    }
 }
 
 /// What is stored beside some alerts.
@@ -91,7 +110,7 @@ struct Parts {
 }
 
 /// The alerts as stored, held until the end of the transaction: a verdict given meanwhile waits.
-async fn load(tx: &mut Tx, changes: &[Change]) -> Result<HashMap<Uuid, crate::AlertRow>> {
+async fn load(tx: &mut Tx, changes: &[Change]) -> Result<HashMap<Uuid, AlertRow>> {
     let mut ids: Vec<Uuid> = changes.iter().map(|change| change.alert.alert_id).collect();
     ids.sort_unstable();
     let mut before = HashMap::new();
@@ -110,7 +129,7 @@ async fn load(tx: &mut Tx, changes: &[Change]) -> Result<HashMap<Uuid, crate::Al
 async fn evidence(
     tx: &mut Tx,
     changes: &[Change],
-    before: &HashMap<Uuid, crate::AlertRow>,
+    before: &HashMap<Uuid, AlertRow>,
     known: &Evidence,
 ) -> Result<HashMap<Uuid, Activity>> {
     let moved = |change: &&Change| {
@@ -139,7 +158,7 @@ fn has_other_evidence(before: &Alert, after: &Alert) -> bool {
 async fn plan(
     tx: &mut Tx,
     change: &Change,
-    before: Option<&crate::AlertRow>,
+    before: Option<&AlertRow>,
     (old_subjects, had): (Subjects, Vec<steps::Step>),
     events: &HashMap<Uuid, Activity>,
     standing: &mut Standing,

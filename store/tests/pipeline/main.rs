@@ -11,3 +11,4 @@ mod overview;
 mod pages;
 mod sample;
 mod triage;
+mod webhooks;
