@@ -52,6 +52,10 @@ metrics! {
     ENGINE_KEYS = Gauge "engine_keys" "Users, sessions, addresses that the engine keeps something of.";
     DEAD_LETTERS = Gauge "dead_letters" "Records that were put aside.";
     COVERAGE_GAPS = Gauge "coverage_gaps" "Gaps in what the rules have seen, of the last week.";
+    WEBHOOK_DELIVERIES = Counter "webhook_deliveries_total" "Attempts to tell a webhook, by what became of them: delivered, failed (tried again), dead.";
+    WEBHOOK_PENDING = Gauge "webhook_pending" "Messages that wait to be delivered to webhooks.";
+    WEBHOOK_AGE = Gauge "webhook_oldest_seconds" "Age of the oldest of them.";
+    WEBHOOK_DEAD = Gauge "webhook_dead" "Messages to webhooks that were given up and not sent again.";
     BCRYPT_WAITING = Gauge "bcrypt_waiting" "Log-ins that wait for a core.";
     MEMORY = Gauge "process_resident_memory_bytes" "Memory of the process.";
     CPU = Gauge "process_cpu_seconds" "CPU time of the process since its start.";
