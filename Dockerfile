@@ -9,6 +9,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     && cp target/release/security-analytics /usr/local/bin/
 
 FROM debian:bookworm-slim
+# Webhooks trust the certificates that the system trusts.
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --user-group --no-create-home analytics \
     && install -d -o analytics -g analytics -m 0700 /data
 COPY --from=build /usr/local/bin/security-analytics /usr/local/bin/

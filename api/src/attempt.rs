@@ -32,7 +32,7 @@ impl Attempt {
         let reads = matches!(*request.method(), Method::GET | Method::HEAD);
         let action = match *request.method() {
             _ if group == "analytics" => "View",
-            _ if !reads && matches!(group, "alerts" | "exceptions" | "rules" | "keys") => "Admin",
+            _ if !reads && matches!(group, "alerts" | "exceptions" | "rules" | "keys" | "webhooks") => "Admin",
             Method::POST => "Create",
             Method::PUT | Method::PATCH => "Update",
             Method::DELETE => "Delete",
@@ -163,6 +163,7 @@ mod tests {
             ("DELETE", "/api/users/3", "Delete", LogType::DataAccess),
             ("PATCH", "/api/alerts/x", "Admin", LogType::System),
             ("GET", "/api/alerts", "View", LogType::System),
+            ("POST", "/api/webhooks/3/test", "Admin", LogType::System),
             ("POST", "/api/analytics/run-detection", "View", LogType::System),
             ("GET", "/api/users/3/risk", "View", LogType::System),
             ("GET", "/api/auth/me", "View", LogType::System),

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use domain::Timestamp;
 use serde_json::{Map, Value};
+use store::WebhookTarget;
 
 /// A future as the hooks return it.
 pub type HookFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -37,6 +39,35 @@ pub type Readiness = Arc<dyn Fn() -> HookFuture<store::Result<Map<String, Value>
 /// The text of `GET /metrics`.
 pub type Metrics = Arc<dyn Fn() -> HookFuture<String> + Send + Sync>;
 
+/// Reads the address of a webhook: the whole of it, and as much of it as people may see. The error is a sentence about
+/// `url`.
+pub type CheckUrl = Arc<dyn Fn(&str) -> Result<(String, String), String> + Send + Sync>;
+
+/// Sends a message that says nothing but that it came to a webhook, by its name; none where too many are being sent.
+pub type TestWebhook = Arc<dyn Fn(WebhookTarget, String) -> HookFuture<Option<WebhookTest>> + Send + Sync>;
+
+/// What came of a message that was sent as a test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookTest {
+    /// The status of the answer, if there was one.
+    pub status: Option<u16>,
+    /// Why it is no success; none where it is one. Holds no secret of the address.
+    pub error: Option<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// What only the sender of webhooks can do.
+#[derive(Clone)]
+pub struct Webhooks {
+    /// Whether an address may be given.
+    pub check: CheckUrl,
+    /// Makes a secret.
+    pub new_secret: fn() -> String,
+    /// `POST /api/webhooks/{webhook_id}/test`.
+    pub test: TestWebhook,
+}
+
 /// All hooks; absent ones make their endpoints answer 503.
 #[derive(Clone)]
 pub struct Hooks {
@@ -50,6 +81,8 @@ pub struct Hooks {
     pub dry_run: Option<DryRun>,
     /// `GET /api/health/ready` and the workers in `GET /api/system`.
     pub readiness: Readiness,
+    /// `/api/webhooks`, as far as it is not the store's.
+    pub webhooks: Option<Webhooks>,
     /// `GET /metrics`; absent, there is nothing at that address.
     pub metrics: Option<Metrics>,
 }

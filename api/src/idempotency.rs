@@ -1,7 +1,8 @@
 //! `Idempotency-Key` on `POST`: for 24 hours the same key gets the same answer, and the change is done once.
 //!
-//! `POST /api/logs` is left out: it streams, and its events have ids of their own. So is `POST /api/keys`: its answer
-//! holds a secret that is written down nowhere, and the name of a key is taken by the first request anyway.
+//! `POST /api/logs` is left out: it streams, and its events have ids of their own. So is `POST /api/keys` and
+//! what makes a secret of a webhook: the answer holds it and is written down nowhere, and the name is taken by the first
+//! request anyway.
 //! A log-in never comes here: each makes a session of its own.
 
 use std::sync::Arc;
@@ -27,7 +28,8 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// Whether keys mean anything for a `POST` of this address.
 pub(crate) fn is_taken(path: &str) -> bool {
-    !matches!(path, "/api/logs" | "/api/keys" | "/api/auth/login")
+    !matches!(path, "/api/logs" | "/api/keys" | "/api/webhooks" | "/api/auth/login")
+        && !path.ends_with("/rotate-secret")
 }
 
 /// The key that a request brings, if keys mean anything for it.

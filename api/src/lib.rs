@@ -8,7 +8,7 @@
 //! - [`extract`]: bodies, queries and paths, refused with the member's name. [`answer`], [`paging`], [`csv`]: what goes out.
 //! - [`follow`]: streams of server-sent events.
 //! - [`openapi`]: the document, from the routes and from what holds for all of them.
-//! - [`hooks`]: what only the detector can do, handed in by the program.
+//! - [`hooks`]: what only the detector, or the sender of webhooks, can do, handed in by the program.
 //! - [`limit`], [`net`], [`cors`], [`serve`]: the edge.
 //!
 //! # How to add an endpoint
@@ -40,7 +40,9 @@ mod state;
 mod user_view;
 
 pub use config::Config;
-pub use hooks::{DryRun, HookFuture, Hooks, Metrics, Readiness, Reprocess, Reprocessed};
+pub use hooks::{
+    CheckUrl, DryRun, HookFuture, Hooks, Metrics, Readiness, Reprocess, Reprocessed, TestWebhook, WebhookTest, Webhooks,
+};
 pub use routes::{health_alone, router};
 pub use serve::serve;
 pub use state::{AppState, SetupError};

@@ -10,6 +10,7 @@
 //! | `distributed` | the roles over Kafka and a shared database |
 //! | `upkeep` | trimming the journal, forgetting old activities |
 //! | `data` | the data directory: its lock, what is kept in it, opening the database |
+//! | `webhooks` | the sender of webhooks: its worker, and what the API asks of it |
 //! | `lifecycle` | signals, tasks, the two stages of the end |
 //! | `readiness`, `metrics` | how far the workers are; what Prometheus is told |
 //! | `logging` | text on a terminal, JSON elsewhere |
@@ -38,6 +39,7 @@ mod readiness;
 mod roles;
 mod server;
 mod upkeep;
+mod webhooks;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

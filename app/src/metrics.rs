@@ -96,6 +96,11 @@ async fn look(store: &Store, ready: &Map<String, Value>) {
     if let Ok(letters) = store.count_dead_letters().await {
         set(metric::DEAD_LETTERS, letters);
     }
+    if let Ok(outbox) = store.outbox_status().await {
+        set(metric::WEBHOOK_PENDING, outbox.pending);
+        set(metric::WEBHOOK_AGE, outbox.oldest.map_or(0, |oldest| now.since(oldest).max(0) / SECOND));
+        set(metric::WEBHOOK_DEAD, outbox.dead);
+    }
     if let Ok(gaps) = store.coverage_gaps(now.plus(-7 * DAY), GAPS).await {
         set(metric::COVERAGE_GAPS, i64::try_from(gaps.len()).unwrap_or(i64::MAX));
     }

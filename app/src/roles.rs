@@ -16,7 +16,7 @@ use crate::config::{Config, Secret};
 use crate::distributed;
 use crate::failure::{Failure, Outcome};
 use crate::lifecycle::{Stage, Tasks};
-use crate::{hooks, metrics, readiness};
+use crate::{hooks, metrics, readiness, webhooks};
 
 /// What the roles are made of.
 #[derive(Clone)]
@@ -37,7 +37,7 @@ pub(crate) struct Parts {
 pub enum ProcessRole {
     /// Everything.
     All,
-    /// Requests.
+    /// Requests, and messages to webhooks.
     Api,
     /// The log → the database, and the journal → the log.
     Ingest,
@@ -84,7 +84,16 @@ pub(crate) async fn start(parts: Parts, role: ProcessRole, listener: TcpListener
             readiness::embedded(parts.store.clone(), detector.status.clone())
         }
     };
-    let state = api_state(&parts, &detector, ready)?;
+    // Where requests are answered, so that one role alone speaks to the outside.
+    let webhooks = match role.serves() {
+        true => {
+            let sender = webhooks::sender(&parts.config)?;
+            webhooks::start(&parts.store, &sender, tasks);
+            Some(webhooks::hooks(parts.store.clone(), sender))
+        }
+        false => None,
+    };
+    let state = api_state(&parts, &detector, ready, webhooks)?;
     let router = if role.serves() { dashboard::over(api::router(state)) } else { api::health_alone(state) };
     tasks.spawn("the API", Stage::Front, |stop| async move {
         api::serve(listener, router, stop)
@@ -113,7 +122,12 @@ pub(crate) fn detector_failed(error: WorkerError) -> Failure {
     }
 }
 
-fn api_state(parts: &Parts, detector: &worker::Parts, readiness: api::Readiness) -> Outcome<AppState> {
+fn api_state(
+    parts: &Parts,
+    detector: &worker::Parts,
+    readiness: api::Readiness,
+    webhooks: Option<api::Webhooks>,
+) -> Outcome<AppState> {
     let config = &parts.config;
     let settings = api::Config {
         jwt_secrets: vec![parts.token_secret.reveal().as_bytes().to_vec()],
@@ -135,6 +149,7 @@ fn api_state(parts: &Parts, detector: &worker::Parts, readiness: api::Readiness)
             Box::pin(async move { hooks::dry_run(&parts.config, &parts.store, parts.zone, text, (from, to)).await })
         })),
         reprocess: Some(hooks::reprocess(detector.clone())),
+        webhooks,
         metrics: parts.config.metrics.then(|| metrics::hook(parts.store.clone(), readiness.clone())).flatten(),
         readiness,
     };

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use domain::SharedClock;
-use store::Store;
+use domain::{DAY, SharedClock};
+use store::{DeliveryState, Store};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -18,6 +18,10 @@ const JOURNAL: Duration = Duration::from_secs(10);
 const LOGS: u32 = 360;
 /// How many activities one transaction forgets: a long one would hold up everybody who writes.
 const CHUNK: i64 = 1_000;
+
+/// For how long messages that webhooks have taken are kept, and those that were given up, in microseconds.
+const DELIVERED: i64 = 7 * DAY;
+const DEAD: i64 = 30 * DAY;
 
 /// Runs until it is asked to stop. What fails is logged and tried again: nothing of it is urgent.
 ///
@@ -47,7 +51,7 @@ pub(crate) async fn run(
         if round == 1
             && let Err(error) = forget(&store, &config, &clock, &stop).await
         {
-            tracing::warn!(%error, "old activities could not be removed; it is tried again in an hour");
+            tracing::warn!(%error, "old rows could not be removed; it is tried again in an hour");
         }
     }
     Ok(())
@@ -62,7 +66,7 @@ async fn trim(store: &Store) -> store::Result<()> {
     Ok(())
 }
 
-/// Deletes activities that are older than the retention.
+/// Deletes activities that are older than the retention, and messages to webhooks that ended long ago.
 async fn forget(store: &Store, config: &Config, clock: &SharedClock, stop: &CancellationToken) -> store::Result<()> {
     let before = clock.now().plus(-config.retention);
     let mut forgotten = 0;
@@ -71,6 +75,10 @@ async fn forget(store: &Store, config: &Config, clock: &SharedClock, stop: &Canc
             0 => break,
             some => forgotten += some,
         }
+    }
+    for (state, kept) in [(DeliveryState::Delivered, DELIVERED), (DeliveryState::Dead, DEAD)] {
+        let before = clock.now().plus(-kept);
+        while !stop.is_cancelled() && store.purge_deliveries(state, before, CHUNK).await? > 0 {}
     }
     if forgotten > 0 {
         tracing::info!(forgotten, %before, "activities older than the retention are removed");

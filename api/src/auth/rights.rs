@@ -45,7 +45,7 @@ rights! {
     ManageUsers: Admin | Supervisor => "Only an Admin or a Supervisor may manage users.";
     /// Scores, flags, alerts and rules.
     SeeAnalytics: Admin | Supervisor => "Only an Admin or a Supervisor may see analytics.";
-    /// Exceptions, keys, dead letters and everything that could blind the watch.
+    /// Exceptions, keys, webhooks, dead letters and everything that could blind the watch.
     Administer: Admin => "Only an Admin may do this.";
 }
 

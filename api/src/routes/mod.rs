@@ -15,6 +15,7 @@ mod rules;
 mod schema;
 mod system;
 mod users;
+mod webhooks;
 
 use axum::Router;
 use axum::http::{HeaderValue, header};
@@ -41,6 +42,7 @@ pub fn router(app: AppState) -> Router {
         .merge(rules::routes())
         .merge(system::routes())
         .merge(keys::routes())
+        .merge(webhooks::routes())
         .merge(dead_letters::routes())
         .route_layer(from_fn_with_state(app.clone(), gate::pass));
     let located = OpenApiRouter::new()

@@ -62,6 +62,9 @@ pub const KEYS: &[Key] = &[
     key("admin_password", "ADMIN_PASSWORD", None).unset("made at first start").secret(),
     key("cors_origins", "CORS_ORIGINS", Some("http://localhost:5173,http://127.0.0.1:5173")).flag("--cors-origins"),
     key("trusted_proxies", "TRUSTED_PROXIES", None).unset("none: X-Forwarded-For is ignored"),
+    key("public_url", "PUBLIC_URL", None).unset("none: messages to people hold no link"),
+    key("webhook_allowed_networks", "WEBHOOK_ALLOWED_NETWORKS", None)
+        .unset("none: webhooks reach public addresses, over https"),
     key("rate_limit", "RATE_LIMIT", Some("on")),
     key("self_registration", "SELF_REGISTRATION", None).unset("on while `listen` is a loopback address"),
     key("time_zone", "TIME_ZONE", None).unset("the machine's zone at first start, then kept"),

@@ -74,6 +74,10 @@ pub struct Config {
     pub cors_origins: Vec<String>,
     /// Networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Where people find the dashboard, for links in messages; without a slash at its end.
+    pub public_url: Option<String>,
+    /// Networks that webhooks may reach beside the public ones.
+    pub webhook_allowed_networks: Vec<IpNet>,
     /// Whether requests are limited.
     pub rate_limit: bool,
     /// Whether anybody may register as an Employee.
@@ -126,6 +130,8 @@ impl Config {
             admin_password: optional(layers, "admin_password", secret::password)?,
             cors_origins: required(layers, "cors_origins", read::origins)?,
             trusted_proxies: optional(layers, "trusted_proxies", read::networks)?.unwrap_or_default(),
+            public_url: optional(layers, "public_url", read::public_url)?,
+            webhook_allowed_networks: optional(layers, "webhook_allowed_networks", read::networks)?.unwrap_or_default(),
             rate_limit: required(layers, "rate_limit", read::switch)?,
             self_registration: optional(layers, "self_registration", read::switch)?
                 .unwrap_or_else(|| listen.ip().is_loopback()),

@@ -151,6 +151,15 @@ pub(super) fn networks(text: &str) -> Read<Vec<IpNet>> {
         .collect()
 }
 
+pub(super) fn public_url(text: &str) -> Read<String> {
+    let url = reqwest::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "https" | "http"));
+    let plain = |url: &reqwest::Url| url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    match url.filter(plain) {
+        Some(url) => Ok(url.as_str().trim_end_matches('/').to_owned()),
+        None => Err("is no address of a page; write it like https://analytics.example.org".to_owned()),
+    }
+}
+
 pub(super) fn zone(text: &str) -> Read<Tz> {
     text.parse().map_err(|_| "is no time zone; write it like Europe/Berlin or UTC".to_owned())
 }
@@ -240,6 +249,16 @@ mod tests {
             origins("https://a.example, http://localhost:5173"),
             Ok(vec!["https://a.example".into(), "http://localhost:5173".into()])
         );
+    }
+
+    #[test]
+    fn the_address_of_the_dashboard_has_no_slash_at_its_end() {
+        let read = |text| public_url(text).ok();
+        assert_eq!(read("https://a.example/").as_deref(), Some("https://a.example"));
+        assert_eq!(read("http://a.example:8080/watch/").as_deref(), Some("http://a.example:8080/watch"));
+        for wrong in ["", "a.example", "ftp://a", "https://u@a.example", "https://a/?b=c", "https://a/#b"] {
+            assert!(read(wrong).is_none(), "{wrong}");
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ use shell::{Folder, available, parsed};
 use text::{Block, blocks, pages, words};
 
 /// Every block of commands by the line it begins with: run by a test here, or the reason why not.
-const BLOCKS: [(&str, &str, Fate); 15] = [
+const BLOCKS: [(&str, &str, Fate); 16] = [
     ("README.md", "cargo run --release        #", Fate::Not("builds the release, and runs the tests")),
     ("README.md", "cargo run --release -- demo", Fate::Not("app/tests/process.rs runs `demo`")),
     ("README.md", "api=http", Fate::Run),
@@ -41,6 +41,7 @@ const BLOCKS: [(&str, &str, Fate); 15] = [
     ("docs/operations.md", "security-analytics admin", Fate::Run),
     ("docs/performance.md", "DATABASE_URL=", Fate::Not("takes minutes, valgrind and perf")),
     ("docs/topics.md", "echo", Fate::Not("needs Kafka and kcat; relay/tests reads and writes these topics")),
+    ("docs/webhooks.md", "curl -s $api/webhooks", Fate::Run),
 ];
 
 enum Fate {
@@ -165,6 +166,43 @@ fn events_are_posted_as_the_api_page_does() {
     let members = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
     assert_eq!(members(&answer), members(&told));
     assert_eq!(members(&answer["rejected"][0]), members(&told["rejected"][0]));
+}
+
+#[test]
+fn a_webhook_is_made_and_its_messages_taken_as_the_page_says() {
+    let Some(folder) = available(&["bash", "curl", "python3"]).then(Folder::new) else { return };
+    fs::write(folder.path().join("own.toml"), "webhook_allowed_networks = \"127.0.0.0/8\"\n").expect("written");
+    let server = folder.serve(&["--config", "own.toml"]);
+    // Ports that are free now; the page's are for people.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let login = block("README.md", "api=http").replace("127.0.0.1:5000", &server.address);
+    let (login, _) = login.replace("PASSWORD", &folder.password()).split_once("\nfor ").map_or_else(
+        || panic!("the README logs in before it guesses"),
+        |(login, guesses)| (login.to_owned(), guesses.to_owned()),
+    );
+    let made = block("docs/webhooks.md", "curl -s $api/webhooks");
+    let (make, test) = made.split_once("curl -s -X POST").expect("two commands");
+    let make = make.replace("https://soc.example.org/alerts", &format!("http://{free}/"));
+    let answer = parsed(&folder.bash(&format!("{login}\n{make}")));
+    let secret = answer["secret"].as_str().expect("a secret");
+    let receiver = text::fenced("docs/webhooks.md", "python").remove(0).text;
+    fs::write(folder.path().join("receiver.py"), receiver.replace("8001", &free.port().to_string())).expect("written");
+    // Until it listens, the test says that it does not.
+    let script = format!(
+        "WEBHOOK_SECRET={secret} python3 receiver.py >told 2>log & receiver=$!; trap 'kill $receiver' EXIT\n{login}\n\
+         for i in $(seq 100); do said=$(curl -s -X POST{test}); case $said in *true*) break;; esac; sleep 0.1; done\n\
+         for i in $(seq 50); do grep -q webhook.test told && break; sleep 0.1; done; echo $said; cat told"
+    );
+    let said = folder.bash(&script);
+    let (tested, told) = said.split_once('\n').expect("two lines");
+    assert_eq!((&parsed(tested)["delivered"], &parsed(tested)["status"]), (&Value::from(true), &Value::from(204)));
+    assert!(told.contains("webhook.test None"), "{said}");
+    // What the page shows has the members that were answered.
+    let shown = text::fenced("docs/webhooks.md", "json").remove(0).text;
+    let members = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
+    for member in members(&answer).into_iter().chain(members(&parsed(tested))) {
+        assert!(shown.contains(&format!("\"{member}\":")), "{member}: {shown}");
+    }
 }
 
 #[test]

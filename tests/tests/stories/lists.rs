@@ -93,6 +93,7 @@ async fn every_list_can_be_exported() {
         "/api/alerts",
         "/api/exceptions",
         "/api/keys",
+        "/api/webhooks",
         "/api/dead-letters",
     ] {
         let answer = admin.get(&format!("{path}?format=csv")).await.expect(200);

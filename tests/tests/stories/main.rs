@@ -21,3 +21,4 @@ mod sessions;
 mod throttling;
 mod users;
 mod watching;
+mod webhooks;

@@ -188,7 +188,7 @@ const TABLE: &[Row] = &[
         r#"{"ids": ["00000000-0000-0000-0000-000000000000"], "status": "acknowledged"}"#,
         [404, 404, 403, 403],
     ),
-    // exceptions, rule changes, keys, dead letters
+    // exceptions, rule changes, keys, webhooks, dead letters
     ("GET", "/api/exceptions", "", [200, 403, 403, 403]),
     (
         "POST",
@@ -201,6 +201,20 @@ const TABLE: &[Row] = &[
     ("GET", "/api/keys", "", [200, 403, 403, 403]),
     ("POST", "/api/keys", r#"{"name": "{name}"}"#, [201, 403, 403, 403]),
     ("DELETE", "/api/keys/nobody", "", [404, 403, 403, 403]),
+    ("GET", "/api/webhooks", "", [200, 403, 403, 403]),
+    (
+        "POST",
+        "/api/webhooks",
+        r#"{"name": "{name}", "url": "https://receiver.invalid/", "minimum_severity": "Critical"}"#,
+        [201, 403, 403, 403],
+    ),
+    ("GET", "/api/webhooks/999999", "", [404, 403, 403, 403]),
+    ("PATCH", "/api/webhooks/999999", r#"{"enabled": false}"#, [404, 403, 403, 403]),
+    ("DELETE", "/api/webhooks/999999", "", [404, 403, 403, 403]),
+    ("POST", "/api/webhooks/999999/test", "", [404, 403, 403, 403]),
+    ("POST", "/api/webhooks/999999/rotate-secret", "", [404, 403, 403, 403]),
+    ("GET", "/api/webhooks/999999/deliveries", "", [404, 403, 403, 403]),
+    ("POST", "/api/webhooks/999999/deliveries/1/retry", "", [404, 403, 403, 403]),
     ("GET", "/api/dead-letters/", "", [200, 403, 403, 403]),
     // posting events
     ("POST", "/api/logs/", r#"{"action": "Click"}"#, [202, 202, 202, 202]),
