@@ -10,7 +10,7 @@ use serde_json::Value;
 use store::{DeliveryState, WebhookFormat};
 
 use receiver::{Receiver, Reply};
-use scene::{Scene, verified};
+use scene::{Database, Scene, verified};
 
 #[tokio::test]
 async fn an_alert_is_told_signed() {
@@ -280,4 +280,34 @@ async fn what_cannot_be_reached_is_told_in_words_without_the_secret() {
         assert_eq!(row.last_error.as_deref(), Some(said), "{name}");
         worker.end().await;
     }
+}
+
+#[tokio::test]
+async fn of_two_processes_one_tells_and_the_other_takes_over() {
+    let Some(database) = Database::new().await else { return };
+    let (one, other) = (database.process().await, database.process().await);
+    let receiver = Receiver::start(|_| Reply::Status(204)).await;
+    let webhook = one.webhook("soc", &receiver.url("/"), WebhookFormat::Standard).await;
+    one.raise("ada", Severity::High).await;
+    let leads = one.work();
+    receiver.next().await;
+    let stands_by = other.work();
+    for n in 0..10 {
+        other.raise(&format!("u{n}"), Severity::High).await;
+    }
+    let told = async || one.store.webhook(webhook).await.expect("read").expect("there").pending == 0;
+    while !told().await {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(receiver.count(), 11, "each once");
+    leads.end().await;
+    one.raise("bob", Severity::High).await;
+    while !told().await {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(receiver.count(), 12);
+    stands_by.end().await;
+    one.store.close().await;
+    other.store.close().await;
+    database.gone().await;
 }
