@@ -39,6 +39,7 @@ files! {
     "pages/user.js": SCRIPT,
     "pages/rules.js": SCRIPT,
     "pages/system.js": SCRIPT,
+    "pages/webhooks.js": SCRIPT,
 }
 
 const INDEX: &str = include_str!("../static/index.html");

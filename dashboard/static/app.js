@@ -11,6 +11,7 @@ import { show as rules } from "./pages/rules.js";
 import { show as system } from "./pages/system.js";
 import { show as user } from "./pages/user.js";
 import { show as users } from "./pages/users.js";
+import { show as webhooks } from "./pages/webhooks.js";
 
 /** Path, title, page, where it stands in the navigation, and its key after `g`. */
 const PAGES = [
@@ -21,6 +22,7 @@ const PAGES = [
   { path: "users/*", title: "User", show: user, under: "users" },
   { path: "rules", title: "Rules", show: rules, key: "r", nav: "Rules" },
   { path: "system", title: "System", show: system, key: "s", nav: "System" },
+  { path: "webhooks", title: "Webhooks", show: webhooks, key: "w", under: "system" },
 ];
 
 let leave = new AbortController();
@@ -178,7 +180,7 @@ function sun() {
 
 const KEYS = [
   ["?", "This help"],
-  ["g then o, a, u, r, s", "Overview, alerts, users, rules, system"],
+  ["g then o, a, u, r, s, w", "Overview, alerts, users, rules, system, webhooks"],
   ["j, k", "Next, previous row or alert"],
   ["x", "Choose the row, in the list of alerts"],
   ["Enter", "Open it"],

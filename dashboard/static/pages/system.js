@@ -10,9 +10,11 @@ export function show(place, { signal }) {
   const whole = h("div", { class: "stack" }, waiting(8));
   const sessions = h("div", {}, waiting(4));
   const letters = h("div", {}, waiting(2));
+  const webhooks = h("div", {}, waiting(1));
   put(place,
     h("h1", { tabindex: -1 }, "System"),
     whole,
+    isAdmin() ? panel("Webhooks", { id: "webhooks-title", side: h("a", { href: "#/webhooks" }, "Set up and try") }, webhooks) : null,
     panel("Who is logged in", { id: "sessions-title" }, sessions),
     isAdmin() ? panel("Dead letters", { id: "letters-title" }, letters) : null);
 
@@ -35,6 +37,15 @@ export function show(place, { signal }) {
     ], rows) : empty("Nobody but you.");
   });
   if (isAdmin()) {
+    loading(webhooks, signal, async () => {
+      const all = await get("/api/webhooks", signal);
+      if (!all.length) return empty("None yet.", "Alerts are told here, and nowhere else.");
+      const told = (of, words) => (of.length ? h("li", {}, `${of.map((row) => row.name).join(", ")}: ${words}`) : null);
+      return h("ul", { class: "reasons" },
+        told(all.filter((row) => row.enabled && !row.failing_since), "told as alerts happen"),
+        told(all.filter((row) => row.enabled && row.failing_since), "does not take what it is told"),
+        told(all.filter((row) => !row.enabled), "turned off"));
+    });
     loading(letters, signal, async () => {
       const rows = await get("/api/dead-letters/?limit=20", signal);
       return rows.length ? table("Records that could not be taken, newest first", [

@@ -54,6 +54,13 @@ async fn busy(app: &TestApp) {
     let _ = erin.post("/api/orders/", json!({ "item_id": item, "quantity": 2 })).await.expect(201);
     app.settled().await;
     judge(&admin).await;
+    for (name, enabled) in [("On-call", true), ("Security operations in Vienna", false)] {
+        // A name that leads nowhere (RFC 6761).
+        let members = json!({ "name": name, "url": "https://receiver.invalid/services/T0/B0/x", "format": "slack" });
+        let made = admin.post("/api/webhooks", members).await.expect(201).json();
+        let path = format!("/api/webhooks/{}", made["webhook"]["webhook_id"]);
+        let _ = admin.patch(&path, json!({ "enabled": enabled })).await.expect(200);
+    }
 }
 
 /// Some of it is dealt with already.
@@ -91,6 +98,7 @@ async fn every_page_fits_a_phone_and_turns_dark() {
         ("user", "#/users/erin".to_owned(), "main .stack .panel:last-child tbody tr"),
         ("rules", "#/rules".to_owned(), "main tbody tr"),
         ("system", "#/system".to_owned(), "main tbody tr"),
+        ("webhooks", "#/webhooks".to_owned(), "main tbody tr"),
     ];
     let mut themes = Vec::new();
     for (width, scheme) in [(1280, "light"), (1280, "dark"), (360, "light"), (360, "dark")] {

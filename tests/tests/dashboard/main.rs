@@ -9,3 +9,4 @@ mod keyboard;
 mod looks;
 mod rules;
 mod watching;
+mod webhooks;
