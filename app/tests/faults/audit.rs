@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::clients::{STOCK, Work};
 use crate::http::call;
 use crate::process::program;
+use crate::receiver::Receiver;
 
 /// All members of an alert but its identity, and what the past has ended and people have judged.
 const MEMBERS: [&str; 20] = [
@@ -55,6 +56,7 @@ impl Site<'_> {
         self.each_activity_once(&events).await;
         self.stock_and_orders_add_up(work.item, &orders).await;
         self.alerts_are_those_of_a_backtest().await;
+        self.each_alert_was_told(&work.receiver).await;
     }
 
     async fn each_activity_once(&self, acknowledged: &BTreeSet<String>) {
@@ -111,6 +113,30 @@ impl Site<'_> {
         let more: Vec<_> = live.iter().filter(|alert| offline.binary_search(alert).is_err()).collect();
         assert!(missing.is_empty() && more.is_empty(), "not found live: {missing:#?}\nfound live only: {more:#?}");
         eprintln!("{} alerts, live as by backtest", live.len());
+    }
+
+    async fn each_alert_was_told(&self, receiver: &Receiver) {
+        let begun = Instant::now();
+        loop {
+            let webhook = self.get("/api/webhooks").await[0].clone();
+            assert_eq!((&webhook["dead"], &webhook["enabled"]), (&0.into(), &true.into()), "{webhook}");
+            if webhook["pending"] == 0 {
+                break;
+            }
+            assert!(begun.elapsed() < SETTLE, "messages still wait: {webhook}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let told = receiver.told();
+        for alert in self.pages("/api/alerts/?limit=1000").await {
+            let id = alert["alert_id"].as_str().expect("an id");
+            let of = told.get(id).unwrap_or_else(|| panic!("nobody was told of {alert}"));
+            let times = |event: &str| of.values().filter(|message| message["type"] == event).count();
+            // One that was taken back and came again opens again.
+            assert_eq!(times("alert.opened"), times("alert.retracted") + 1, "{of:#?}");
+            let steps = |alert: &Value| alert["escalations"].as_array().map_or(0, Vec::len);
+            let last = of.values().next_back().expect("a message");
+            assert!(steps(&last["data"]) >= steps(&alert), "a step was not told: {alert} {last}");
+        }
     }
 
     /// Waits until all acknowledged work is visible.

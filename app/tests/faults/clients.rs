@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::http::call;
 use crate::process::PASSWORD;
+use crate::receiver::Receiver;
 
 const CLIENTS: usize = 4;
 /// How much of the item there is.
@@ -25,6 +26,8 @@ pub(crate) struct Work {
     ports: Vec<u16>,
     pub(crate) token: String,
     pub(crate) item: i64,
+    /// Is told of the alerts.
+    pub(crate) receiver: Arc<Receiver>,
     over: AtomicBool,
     events: Mutex<BTreeSet<String>>,
     orders: Mutex<BTreeSet<i64>>,
@@ -36,11 +39,12 @@ impl Work {
         let login = json!({"username": "admin", "password": PASSWORD});
         let answer = call(ports[0], "", Method::POST, "/api/auth/login", "", &login).await.expect("an answer");
         let token = answer.json()["token"].as_str().expect("a token").to_owned();
+        let receiver = Receiver::start(ports[0], &token).await;
         let item = json!({"item_name": "Bolt", "quantity": STOCK});
         let answer = call(ports[0], &token, Method::POST, "/api/inventory/", "", &item).await.expect("an answer");
         let item = answer.json()["item"]["item_id"].as_i64().expect("an item");
         let over = AtomicBool::new(false);
-        Arc::new(Self { ports, token, item, over, events: Mutex::default(), orders: Mutex::default() })
+        Arc::new(Self { ports, token, item, receiver, over, events: Mutex::default(), orders: Mutex::default() })
     }
 
     /// Starts the clients.

@@ -52,6 +52,7 @@ impl Process {
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .env("LISTEN", format!("127.0.0.1:{port}"))
             .env("RATE_LIMIT", "off")
+            .env("WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8")
             .env("RUST_LOG", std::env::var("FAULTS_LOG").unwrap_or_else(|_| "error".to_owned()))
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
