@@ -15,7 +15,7 @@ statements! {
     STATE = "SELECT state FROM webhook_deliveries WHERE delivery_id = ? AND webhook_id = ?";
     AGAIN = "UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_at = ?, give_up_at = ?, \
              finished_at = NULL WHERE delivery_id = ? AND state = 'dead'";
-    PENDING = "SELECT COUNT(*), MIN(d.created_at) FROM webhook_deliveries d JOIN webhooks w ON w.webhook_id = d.webhook_id \
+    PENDING = "SELECT COUNT(*), MIN(d.give_up_at) FROM webhook_deliveries d JOIN webhooks w ON w.webhook_id = d.webhook_id \
                WHERE d.state = 'pending' AND w.enabled = 1";
     DEAD = "SELECT COUNT(*) FROM webhook_deliveries WHERE state = 'dead'";
     FINISHED = "SELECT delivery_id FROM webhook_deliveries WHERE state = ? AND finished_at < ? \
@@ -115,7 +115,7 @@ fn read(columns: Columns) -> Result<DeliveryRow> {
 pub struct OutboxStatus {
     /// Messages still to be delivered to webhooks that are enabled.
     pub pending: i64,
-    /// When the oldest of them happened.
+    /// When the oldest of them happened, or was last sent again on demand.
     pub oldest: Option<Timestamp>,
     /// Messages that were given up and are kept.
     pub dead: i64,
@@ -177,7 +177,7 @@ impl Store {
         let (pending, oldest): (i64, Option<i64>) =
             in_db!(self.db(), db => sqlx::query_as(PENDING).fetch_one(db).await?);
         let (dead,): (i64,) = in_db!(self.db(), db => sqlx::query_as(DEAD).fetch_one(db).await?);
-        Ok(OutboxStatus { pending, oldest: oldest.map(Timestamp::from_micros), dead })
+        Ok(OutboxStatus { pending, oldest: oldest.map(|end| Timestamp::from_micros(end - PATIENCE)), dead })
     }
 
     /// Forgets up to `chunk` deliveries that ended in a state before a moment; how many.
