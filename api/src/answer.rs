@@ -30,6 +30,15 @@ pub(crate) fn json_with(status: StatusCode, body: &impl Serialize) -> Response {
     }
 }
 
+/// JSON whose members stand in the order of their names on every level: what is put together of parts has always had
+/// them so.
+pub(crate) fn ordered(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_value(body) {
+        Ok(value) => json_with(status, &value),
+        Err(error) => Problem::internal(error).into_response(),
+    }
+}
+
 /// An object that was looked at.
 pub(crate) fn seen(body: &impl Serialize) -> Response {
     json_with(StatusCode::OK, body)

@@ -7,7 +7,7 @@
 //! - [`problem`], [`fault`], [`shell`]: the only places that know how an error looks.
 //! - [`extract`]: bodies, queries and paths, refused with the member's name. [`answer`], [`paging`], [`csv`]: what goes out.
 //! - [`follow`]: streams of server-sent events.
-//! - [`openapi`]: the document, from the routes and from what holds for all of them.
+//! - [`openapi`]: the document, from the routes and from what holds for all of them; [`words`]: its lists of words.
 //! - [`hooks`]: what only the detector, or the sender of webhooks, can do, handed in by the program.
 //! - [`limit`], [`net`], [`cors`], [`serve`]: the edge.
 //!
@@ -38,6 +38,7 @@ mod serve;
 mod shell;
 mod state;
 mod user_view;
+mod words;
 
 pub use config::Config;
 pub use hooks::{

@@ -24,8 +24,10 @@ const MOST_WHOLE: usize = 10_000;
 #[into_params(parameter_in = Query)]
 pub(crate) struct Page {
     /// Rows of a page.
+    #[param(value_type = Option<i32>, minimum = 1)]
     limit: Option<usize>,
     /// Where the page before ended: from its `Link` header.
+    #[param(max_length = 300)]
     cursor: Option<String>,
 }
 

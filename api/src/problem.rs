@@ -20,18 +20,23 @@ pub(crate) struct FieldError {
     pub(crate) message: String,
 }
 
+/// The type of an error's body (RFC 9457).
+pub(crate) const PROBLEM: &str = "application/problem+json";
+
 /// The members that every error has.
 #[derive(utoipa::ToSchema)]
-#[schema(as = Problem)]
+#[schema(as = Problem, example = json!({
+    "type": "about:blank", "title": "Bad Request", "status": 400, "detail": "quantity must be an integer",
+    "error": "quantity must be an integer", "request_id": "019ca8a4-7a4c-7c31-8b4e-5d2f9a6c1e08",
+    "errors": [{ "field": "quantity", "message": "quantity must be an integer" }]
+}))]
 #[expect(dead_code, reason = "describes what `Problem::body` writes")]
 pub(crate) struct Body {
     r#type: String,
     title: String,
-    #[schema(example = 400)]
     status: u16,
     detail: String,
     /// One sentence that a person can read.
-    #[schema(example = "quantity must be an integer")]
     error: String,
     /// The same as in the log and in the activity.
     request_id: String,
@@ -170,7 +175,7 @@ impl Problem {
     /// The finished answer.
     pub(crate) fn render(&self, request_id: &str) -> Response {
         let body = self.body(request_id);
-        let kind = (header::CONTENT_TYPE, "application/problem+json");
+        let kind = (header::CONTENT_TYPE, PROBLEM);
         let mut response = (self.status, [kind], body).into_response();
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

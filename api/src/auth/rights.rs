@@ -15,6 +15,8 @@ use crate::problem::Problem;
 
 /// A right that a role has or has not.
 pub(crate) trait Right: Send + Sync + 'static {
+    /// Its name, in the OpenAPI document.
+    const NAME: &'static str;
     /// The sentence of the refusal.
     const REFUSAL: &'static str;
     /// Whether the role has it.
@@ -26,6 +28,7 @@ macro_rules! rights {
         $(#[$doc])*
         pub(crate) struct $name;
         impl Right for $name {
+            const NAME: &'static str = stringify!($name);
             const REFUSAL: &'static str = $refusal;
             fn held_by(role: Role) -> bool {
                 matches!(role, $(Role::$role)|+)

@@ -4,7 +4,7 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use serde_json::{Map, Value};
 
-use super::number;
+use super::number::{self, NotANumber};
 use super::{Fields, FromFields};
 use crate::problem::{Outcome, Problem};
 
@@ -31,8 +31,13 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
             .await
             .map_err(|_| Problem::field("path", "The path is not valid UTF-8"))?;
         let (name, text) = params.iter().next().unwrap_or(("id", ""));
-        let id =
-            number::whole(text).map_err(|_| Problem::field(name, format!("{name} in the path must be an integer")))?;
+        let id = number::whole(text).map_err(|fault| {
+            let fault = match fault {
+                NotANumber::Malformed => "must be an integer",
+                NotANumber::OutOfRange => "is out of range: at most 2147483647",
+            };
+            Problem::field(name, format!("{name} in the path {fault}"))
+        })?;
         Ok(Self(id))
     }
 }

@@ -10,7 +10,8 @@ use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::{Activity, LogType, Outcome as Ending, Role, Timestamp, username_key};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use store::{NewUser, UserRow};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -51,13 +52,22 @@ struct Registration {
 
 /// An account to make.
 #[derive(utoipa::ToSchema)]
-#[schema(as = Registration)]
+#[schema(as = Registration, example = json!({
+    "username": "ann", "password": "correct horse 1", "full_name": "Ann Archer", "role_id": 3
+}))]
 #[expect(dead_code, reason = "describes what `Registration` reads")]
 struct NewAccount {
+    #[schema(min_length = 3, max_length = 100)]
     username: String,
+    /// At least 8 characters, at most 72 bytes; neither common nor with the name in it.
+    #[schema(min_length = 8, max_length = 72)]
     password: String,
-    role_id: Option<i64>,
+    /// See `/api/users/roles` (3).
+    #[schema(minimum = 1, maximum = 4)]
+    role_id: Option<i32>,
+    #[schema(max_length = 255)]
     email: Option<String>,
+    #[schema(max_length = 255)]
     full_name: Option<String>,
 }
 
@@ -72,8 +82,11 @@ impl FromFields for Registration {
 }
 
 #[derive(utoipa::ToSchema)]
+#[schema(example = json!({ "username": "ann", "password": "correct horse 1" }))]
 struct Credentials {
+    #[schema(min_length = 1)]
     username: String,
+    #[schema(min_length = 1)]
     password: String,
 }
 
@@ -92,10 +105,11 @@ fn required(fields: &Fields, name: &str) -> Outcome<String> {
 
 /// Creates an account: for oneself without a token, for others with one.
 #[utoipa::path(
-    post, path = "/api/auth/register", tag = "auth", security(()),
+    post, path = "/api/auth/register", tag = "auth", security((), ("bearer" = [])),
     request_body = NewAccount,
     responses(
         (status = 201, body = UserChanged),
+        (status = 401, description = "A token was sent, and it does not hold."),
         (status = 403, description = "Self-registration is off, or the role is not the caller's to give."),
         (status = 409, description = "The name is taken.")
     )
@@ -231,21 +245,24 @@ async fn login(
         other => other.into(),
     })?;
     app.store.login_succeeded(&key, &source.to_string(), now).await?;
-    let body = json!({
-        "message": "Login successful",
-        "token": token,
-        "access_token": token,
-        "session_id": session,
-        "user": User::from(&user),
-    });
-    Ok(answer::json_with(StatusCode::OK, &body))
+    let body = LoggedInNow {
+        message: "Login successful",
+        token: token.clone(),
+        access_token: token,
+        session_id: session,
+        user: User::from(&user),
+    };
+    Ok(answer::ordered(StatusCode::OK, &body))
 }
 
 /// A session that has begun.
-#[derive(utoipa::ToSchema)]
-#[expect(dead_code, reason = "describes what `login` writes")]
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "access_token": "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.…", "message": "Login successful", "session_id": "bm90IGEgc2Vzc2lvbg",
+    "token": "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.…", "user": User::example()
+}))]
 struct LoggedInNow {
-    message: String,
+    message: &'static str,
     token: String,
     /// The token again.
     access_token: String,

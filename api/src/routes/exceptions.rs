@@ -31,7 +31,11 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 const LONGEST: i64 = 365 * DAY;
 
 #[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = Exception)]
+#[schema(as = Exception, example = json!({
+    "exception_id": 4, "rule_id": "5f0c1f9e-3c55-4a5e-9d2c-9f5f3c1d0a02", "key": { "user": "ann" },
+    "until": "2026-03-31T22:00:00.000000Z", "reason": "The yearly stocktaking.", "created_by": "admin",
+    "created_at": "2026-03-01T08:15:00.000000Z", "suppressed": 2
+}))]
 struct View {
     exception_id: i64,
     rule_id: String,
@@ -42,6 +46,7 @@ struct View {
     created_by: String,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    /// How many alerts it has kept out of the queue.
     suppressed: i64,
 }
 
@@ -62,12 +67,19 @@ impl From<ExceptionRow> for View {
 }
 
 #[derive(utoipa::ToSchema)]
-#[schema(as = ExceptionMembers)]
+#[schema(as = ExceptionMembers, example = json!({
+    "rule_id": "5f0c1f9e-3c55-4a5e-9d2c-9f5f3c1d0a02", "key": { "user": "ann" }, "until": "2026-03-31T22:00:00Z",
+    "reason": "The yearly stocktaking."
+}))]
 struct Members {
+    #[schema(min_length = 1, max_length = 100)]
     rule_id: String,
+    /// Of whom: a user, a session or an address, and none of the caller's.
     key: BTreeMap<String, String>,
+    /// Ahead, at most 365 days.
     #[schema(value_type = String, format = DateTime)]
     until: Timestamp,
+    #[schema(min_length = 1, max_length = 2_000)]
     reason: String,
 }
 
@@ -168,7 +180,7 @@ async fn create(
 /// Ends an exception.
 #[utoipa::path(
     delete, path = "/api/exceptions/{exception_id}", tag = "exceptions",
-    params(("exception_id" = i64, Path, description = "The exception")),
+    params(("exception_id" = i32, Path, description = "The exception")),
     responses((status = 200, body = Done), Allowed<Administer>)
 )]
 async fn end(
@@ -181,6 +193,14 @@ async fn end(
 
 struct Named(i64);
 
+/// Which exception.
+#[derive(utoipa::ToSchema)]
+#[schema(example = json!({ "exception_id": 4 }))]
+#[expect(dead_code, reason = "describes what `Named` reads")]
+struct ExceptionNamed {
+    exception_id: i32,
+}
+
 impl FromFields for Named {
     fn from_fields(fields: &Fields) -> Outcome<Self> {
         let id = fields.integer("exception_id")?;
@@ -191,7 +211,7 @@ impl FromFields for Named {
 /// Ends the exception that the body names.
 #[utoipa::path(
     delete, path = "/api/exceptions", tag = "exceptions",
-    request_body(content = Object, description = "`exception_id`: the exception"),
+    request_body = ExceptionNamed,
     responses(
         (status = 200, body = Done),
         (status = 404, description = "There is no such exception."),

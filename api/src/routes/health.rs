@@ -3,7 +3,9 @@
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use domain::Timestamp;
 use serde_json::{Map, Value};
+use utoipa::openapi::{ObjectBuilder, Type};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -17,8 +19,74 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
     both(router, routes!(ready))
 }
 
+/// The server runs.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes what `healthy` writes")]
+struct Alive {
+    status: String,
+    message: String,
+}
+
+/// How far the workers are. Lags are `null` while Kafka does not answer.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes what the hook for readiness tells")]
+pub(super) struct Workers {
+    /// Activities that wait in the journal.
+    journal_rows: i64,
+    /// How long the oldest of them has waited, in seconds.
+    journal_age_s: i64,
+    /// Activities that not all workers have seen.
+    journal_pending: i64,
+    /// Activities that are not in the log yet.
+    #[schema(required)]
+    ingest_lag: Option<i64>,
+    /// Activities that no rule has looked at yet.
+    #[schema(required)]
+    detector_lag: Option<i64>,
+    /// Up to here nothing that comes can change an alert.
+    #[schema(required, value_type = Option<String>, format = DateTime)]
+    watermark: Option<Timestamp>,
+    /// Activities that came too late to be alerted live, since the start.
+    late: u64,
+    /// Activities that came behind the watermark, since the start.
+    behind: u64,
+    /// Whether the brokers answer; where there are some.
+    #[schema(schema_with = kafka)]
+    kafka: Option<String>,
+    /// The partitions that this process works on; where there are brokers.
+    partitions: Option<i64>,
+    /// Whether this process moves the journal to the brokers; where there are some.
+    #[schema(schema_with = relay)]
+    relay: Option<String>,
+}
+
+fn kafka() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["ready", "unavailable"]))
+}
+
+fn relay() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["leads", "stands by"]))
+}
+
+/// The server is ready.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes what `ready` writes")]
+struct Ready {
+    status: String,
+    #[serde(flatten)]
+    workers: Workers,
+}
+
+/// The server is not ready.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes what `ready` writes")]
+struct NotReady {
+    status: String,
+    error: String,
+}
+
 /// Whether the server runs.
-#[utoipa::path(get, path = "/api/health", tag = "health", security(()), responses((status = 200, body = Object)))]
+#[utoipa::path(get, path = "/api/health", tag = "health", security(()), responses((status = 200, body = Alive)))]
 async fn healthy() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], r#"{"status":"healthy","message":"Backend is running"}"#)
 }
@@ -26,7 +94,7 @@ async fn healthy() -> impl IntoResponse {
 /// Whether the server runs, for orchestrators.
 #[utoipa::path(
     get, path = "/api/health/live", tag = "health", security(()),
-    responses((status = 200, body = Object))
+    responses((status = 200, body = Alive))
 )]
 async fn live() -> impl IntoResponse {
     healthy().await
@@ -36,8 +104,8 @@ async fn live() -> impl IntoResponse {
 #[utoipa::path(
     get, path = "/api/health/ready", tag = "health", security(()),
     responses(
-        (status = 200, body = Object),
-        (status = 503, body = Object, description = "The database does not answer.")
+        (status = 200, body = Ready),
+        (status = 503, body = NotReady, description = "The database does not answer.")
     )
 )]
 async fn ready(State(app): State<AppState>) -> Response {

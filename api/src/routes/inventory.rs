@@ -29,11 +29,17 @@ const MOST: i64 = 2_147_483_647;
 
 /// An item as clients see it; `name` repeats `item_name`.
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "item_id": 17, "item_name": "Claw hammer", "name": "Claw hammer", "description": null, "category": "Tools",
+    "quantity": 40, "unit_price": 12.5, "last_updated": "2026-03-01T08:15:00.000000Z"
+}))]
 struct Item<'a> {
     item_id: i64,
     item_name: &'a str,
     name: &'a str,
+    #[schema(required)]
     description: Option<&'a str>,
+    #[schema(required)]
     category: Option<&'a str>,
     quantity: i64,
     #[serde(serialize_with = "answer::amount")]
@@ -63,7 +69,11 @@ changed!(ItemChanged { item: Item<'static> });
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Filter {
+    /// Of this category.
+    #[param(max_length = 255)]
     category: Option<String>,
+    /// With this in its name, in any case.
+    #[param(max_length = 255)]
     search: Option<String>,
     #[param(ignore)]
     page: Page,
@@ -84,17 +94,40 @@ impl FromFields for Filter {
 
 /// The members of a body, for a new item and for a change of one.
 #[derive(utoipa::ToSchema)]
-#[schema(as = ItemMembers)]
+#[schema(as = ItemMembers, example = json!({ "quantity": 35, "unit_price": 11.95 }))]
 struct Members {
-    #[schema(rename = "item_name")]
+    #[schema(rename = "item_name", max_length = 255)]
     name: Option<String>,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, max_length = 10_000)]
     description: Option<Option<String>>,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, max_length = 100)]
     category: Option<Option<String>>,
+    #[schema(value_type = Option<i32>, minimum = 0)]
     quantity: Option<i64>,
-    #[schema(rename = "unit_price", value_type = Option<f64>)]
+    /// With at most two decimals.
+    #[schema(rename = "unit_price", value_type = Option<f64>, minimum = 0, maximum = 9_999_999_999.99)]
     price_cents: Option<i64>,
+}
+
+/// An item to make.
+#[derive(utoipa::ToSchema)]
+#[schema(as = NewItem, example = json!({
+    "item_name": "Claw hammer", "category": "Tools", "quantity": 40, "unit_price": 12.5
+}))]
+#[expect(dead_code, reason = "describes what `Members` reads for a new item")]
+struct NewMembers {
+    #[schema(max_length = 255, pattern = r"\S")]
+    item_name: String,
+    #[schema(max_length = 10_000)]
+    description: Option<String>,
+    #[schema(max_length = 100)]
+    category: Option<String>,
+    /// 0 unless told.
+    #[schema(minimum = 0)]
+    quantity: Option<i32>,
+    /// With at most two decimals; 0 unless told.
+    #[schema(minimum = 0, maximum = 9_999_999_999.99)]
+    unit_price: Option<f64>,
 }
 
 impl FromFields for Members {
@@ -149,7 +182,7 @@ async fn categories(_: Allowed<LoggedIn>, State(app): State<AppState>) -> Outcom
 /// One item.
 #[utoipa::path(
     get, path = "/api/inventory/{item_id}", tag = "inventory",
-    params(("item_id" = i64, Path, description = "The item")),
+    params(("item_id" = i32, Path, description = "The item")),
     responses((status = 200, body = Item<'static>), Allowed<LoggedIn>)
 )]
 async fn one(_: Allowed<LoggedIn>, State(app): State<AppState>, PathId(id): PathId) -> Outcome<Response> {
@@ -160,7 +193,7 @@ async fn one(_: Allowed<LoggedIn>, State(app): State<AppState>, PathId(id): Path
 /// Adds an item.
 #[utoipa::path(
     post, path = "/api/inventory", tag = "inventory",
-    request_body = Members,
+    request_body = NewMembers,
     responses((status = 201, body = ItemChanged), Allowed<ManageInventory>)
 )]
 async fn create(
@@ -190,7 +223,7 @@ async fn create(
 /// Changes an item.
 #[utoipa::path(
     put, path = "/api/inventory/{item_id}", tag = "inventory",
-    params(("item_id" = i64, Path, description = "The item")),
+    params(("item_id" = i32, Path, description = "The item")),
     request_body = Members,
     responses((status = 200, body = ItemChanged), Allowed<ManageInventory>)
 )]
@@ -224,8 +257,12 @@ async fn update(
 /// Deletes an item.
 #[utoipa::path(
     delete, path = "/api/inventory/{item_id}", tag = "inventory",
-    params(("item_id" = i64, Path, description = "The item")),
-    responses((status = 200, body = Done), Allowed<ManageInventory>)
+    params(("item_id" = i32, Path, description = "The item")),
+    responses(
+        (status = 200, body = Done),
+        (status = 409, description = "The item has orders."),
+        Allowed<ManageInventory>
+    )
 )]
 async fn remove(
     Allowed(caller, _): Allowed<ManageInventory>,

@@ -7,9 +7,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use domain::{LogType, Timestamp};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use store::{ApiKey, NewApiKey};
+use utoipa::openapi::{ObjectBuilder, Type};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -27,16 +28,19 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 
 /// A key without its secret.
 #[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = Key)]
+#[schema(as = Key, example = json!({
+    "id": "3f2a9c7d10e4b85f6a", "name": "firewall", "scope": "ingest", "created_at": "2026-03-01T08:15:00.000000Z",
+    "expires_at": null, "revoked_at": null
+}))]
 struct View {
     id: String,
     name: String,
     scope: String,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(required, value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(required, value_type = Option<String>, format = DateTime)]
     revoked_at: Option<Timestamp>,
 }
 
@@ -48,20 +52,28 @@ impl From<ApiKey> for View {
 }
 
 #[derive(utoipa::ToSchema)]
-#[schema(as = KeyMembers)]
+#[schema(as = KeyMembers, example = json!({ "name": "firewall", "expires_at": "2027-03-01T00:00:00Z" }))]
 struct Members {
+    /// Stands in the `origin` of what is posted with it.
+    #[schema(max_length = 64, pattern = "^[A-Za-z0-9._-]+$")]
     name: String,
-    #[schema(value_type = Option<String>)]
+    /// What it may do (ingest).
+    #[schema(schema_with = scope, required = false)]
     scope: String,
+    /// Ahead; it does not end unless told.
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
 }
 
+fn scope() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["ingest"]))
+}
+
 /// A key as it is shown once.
-#[derive(utoipa::ToSchema)]
-#[expect(dead_code, reason = "describes what `create` writes")]
+#[derive(Serialize, utoipa::ToSchema)]
 struct KeyMade {
-    message: String,
+    message: &'static str,
+    /// The secret.
     api_key: String,
     key: View,
 }
@@ -119,12 +131,12 @@ async fn create(
         store::Error::Duplicate => Problem::conflict("An API key of this name exists already"),
         other => other.into(),
     })?;
-    let body = json!({
-        "message": "API key created successfully; it is shown only now",
-        "api_key": format!("sa_{id}_{secret}"),
-        "key": View::from(key),
-    });
-    Ok(answer::recorded(answer::json_with(StatusCode::CREATED, &body)))
+    let made = KeyMade {
+        message: "API key created successfully; it is shown only now",
+        api_key: format!("sa_{id}_{secret}"),
+        key: View::from(key),
+    };
+    Ok(answer::recorded(answer::ordered(StatusCode::CREATED, &made)))
 }
 
 /// Revokes a key at once.

@@ -45,11 +45,12 @@ pub fn router(app: AppState) -> Router {
         .merge(webhooks::routes())
         .merge(dead_letters::routes())
         .route_layer(from_fn_with_state(app.clone(), gate::pass));
-    let located = OpenApiRouter::new()
+    let mut located = OpenApiRouter::new()
         .merge(known)
         .merge(auth::for_anybody().route_layer(from_fn_with_state(app.clone(), gate::pass_anybody)))
         .merge(auth::before_the_gate())
         .route_layer(from_fn_with_state(app.clone(), gate::locate));
+    openapi::refusals(located.get_openapi_mut());
     let (api, document) = OpenApiRouter::with_openapi(openapi::base())
         .merge(located)
         .merge(health::routes())

@@ -27,6 +27,10 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "order_id": 3, "user_id": 6, "username": "ann", "item_id": 17, "item_name": "Claw hammer", "quantity": 2,
+    "order_time": "2026-03-01T08:15:00.000000Z"
+}))]
 struct Order {
     order_id: i64,
     user_id: i64,
@@ -50,7 +54,9 @@ changed!(OrderChanged { order: Order });
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Filter {
+    #[param(value_type = Option<i32>)]
     user_id: Option<i64>,
+    #[param(value_type = Option<i32>)]
     item_id: Option<i64>,
     #[param(ignore)]
     page: Page,
@@ -69,12 +75,31 @@ impl FromFields for Filter {
     }
 }
 
-#[derive(utoipa::ToSchema)]
-#[schema(as = OrderMembers)]
 struct Members {
     item_id: Option<i64>,
     quantity: Option<i64>,
     user_id: Option<i64>,
+}
+
+/// An order to make.
+#[derive(utoipa::ToSchema)]
+#[schema(example = json!({ "item_id": 17, "quantity": 2 }))]
+#[expect(dead_code, reason = "describes what `Members` reads for a new order")]
+struct NewOrder {
+    item_id: i32,
+    #[schema(minimum = 1)]
+    quantity: i32,
+    /// Whose order it is: one's own unless told.
+    user_id: Option<i32>,
+}
+
+/// What an order may change to.
+#[derive(utoipa::ToSchema)]
+#[schema(as = OrderMembers, example = json!({ "quantity": 3 }))]
+#[expect(dead_code, reason = "describes what `Members` reads for a change")]
+struct Quantity {
+    #[schema(minimum = 1)]
+    quantity: i32,
 }
 
 impl FromFields for Members {
@@ -126,7 +151,7 @@ async fn list(
 /// The orders of one user.
 #[utoipa::path(
     get, path = "/api/orders/user/{user_id}", tag = "orders",
-    params(("user_id" = i64, Path, description = "The user"), Filter, Page, Form),
+    params(("user_id" = i32, Path, description = "The user"), Filter, Page, Form),
     responses((status = 200, body = [Order]), Allowed<UseOrders>)
 )]
 async fn of_user(
@@ -154,7 +179,7 @@ async fn reachable(app: &AppState, caller: &Caller, id: i64) -> Outcome<OrderRow
 /// One order.
 #[utoipa::path(
     get, path = "/api/orders/{order_id}", tag = "orders",
-    params(("order_id" = i64, Path, description = "The order")),
+    params(("order_id" = i32, Path, description = "The order")),
     responses((status = 200, body = Order), Allowed<UseOrders>)
 )]
 async fn one(
@@ -168,8 +193,12 @@ async fn one(
 /// Orders an item: it is taken out of stock exactly once.
 #[utoipa::path(
     post, path = "/api/orders", tag = "orders",
-    request_body = Members,
-    responses((status = 201, body = OrderChanged), Allowed<UseOrders>)
+    request_body = NewOrder,
+    responses(
+        (status = 201, body = OrderChanged),
+        (status = 404, description = "There is no such item, or no such user."),
+        Allowed<UseOrders>
+    )
 )]
 async fn create(
     Allowed(caller, _): Allowed<UseOrders>,
@@ -197,8 +226,8 @@ async fn create(
 /// Changes the quantity of an order, and the stock with it.
 #[utoipa::path(
     put, path = "/api/orders/{order_id}", tag = "orders",
-    params(("order_id" = i64, Path, description = "The order")),
-    request_body = Members,
+    params(("order_id" = i32, Path, description = "The order")),
+    request_body = Quantity,
     responses((status = 200, body = OrderChanged), Allowed<UseOrders>)
 )]
 async fn update(
@@ -223,7 +252,7 @@ async fn update(
 /// Deletes an order; what it took goes back into stock.
 #[utoipa::path(
     delete, path = "/api/orders/{order_id}", tag = "orders",
-    params(("order_id" = i64, Path, description = "The order")),
+    params(("order_id" = i32, Path, description = "The order")),
     responses((status = 200, body = Done), Allowed<UseOrders>)
 )]
 async fn remove(

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use domain::{LogType, MINUTE, Outcome as Ending, Role};
-use serde_json::{Value, json};
+use serde_json::Value;
 use store::{UserChange, UserRow};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -21,6 +21,7 @@ use crate::paging::{self, Page};
 use crate::problem::{Outcome, Problem};
 use crate::state::AppState;
 use crate::user_view::User;
+use crate::words::RoleName;
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
     let router = both(OpenApiRouter::new(), routes!(list));
@@ -39,15 +40,20 @@ pub(crate) fn may_manage(by: Role, of: Role) -> bool {
 
 /// The members of a body that a registration and a change share.
 #[derive(utoipa::ToSchema)]
-#[schema(as = UserMembers)]
+#[schema(as = UserMembers, example = json!({ "role_id": 2, "full_name": "Ann Archer" }))]
 pub(crate) struct Members {
-    #[schema(rename = "role_id", value_type = Option<i64>)]
+    /// See `/api/users/roles`. The role that the user has is no change.
+    #[schema(rename = "role_id", value_type = Option<i32>, minimum = 1, maximum = 4)]
     pub(crate) role: Option<Role>,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, max_length = 255)]
     pub(crate) email: Option<Option<String>>,
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, max_length = 255)]
     pub(crate) full_name: Option<Option<String>>,
+    /// At least 8 characters, at most 72 bytes; neither common nor with the name in it.
+    #[schema(min_length = 8, max_length = 72)]
     password: Option<String>,
+    /// Takes the place of a fresh log-in where one's own password changes.
+    #[schema(min_length = 1)]
     current_password: Option<String>,
     is_active: Option<bool>,
 }
@@ -120,20 +126,28 @@ async fn list(
     Ok(paging::link(paging::counted(response, rows.len()), &uri, next.as_deref()))
 }
 
+/// A role.
+#[derive(serde::Serialize, utoipa::ToSchema)]
+#[schema(as = Role)]
+struct RoleView {
+    role_id: i64,
+    #[schema(value_type = RoleName)]
+    role_name: &'static str,
+}
+
 /// The four roles.
 #[utoipa::path(
     get, path = "/api/users/roles", tag = "users",
-    responses((status = 200, body = [Object]), Allowed<LoggedIn>)
+    responses((status = 200, body = [RoleView]), Allowed<LoggedIn>)
 )]
 async fn roles(_: Allowed<LoggedIn>) -> Response {
-    let roles: Vec<Value> = Role::ALL.iter().map(|r| json!({ "role_id": r.id(), "role_name": r.name() })).collect();
-    answer::seen(&roles)
+    answer::seen(&Role::ALL.map(|role| RoleView { role_id: role.id(), role_name: role.name() }))
 }
 
 /// One user.
 #[utoipa::path(
     get, path = "/api/users/{user_id}", tag = "users",
-    params(("user_id" = i64, Path, description = "The user")),
+    params(("user_id" = i32, Path, description = "The user")),
     responses((status = 200, body = User), Allowed<LoggedIn>)
 )]
 async fn one(
@@ -151,7 +165,7 @@ async fn one(
 /// Changes a user.
 #[utoipa::path(
     put, path = "/api/users/{user_id}", tag = "users",
-    params(("user_id" = i64, Path, description = "The user")),
+    params(("user_id" = i32, Path, description = "The user")),
     request_body = Members,
     responses(
         (status = 200, body = UserChanged),
@@ -283,7 +297,7 @@ fn described(
 /// Deletes a user, never oneself.
 #[utoipa::path(
     delete, path = "/api/users/{user_id}", tag = "users",
-    params(("user_id" = i64, Path, description = "The user")),
+    params(("user_id" = i32, Path, description = "The user")),
     responses(
         (status = 200, body = Done),
         (status = 409, description = "The last Admin stays."),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use story_tests::TestApp;
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
@@ -21,9 +21,14 @@ fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
     })
 }
 
+/// Whether it can be asked for without a token.
+fn is_open(operation: &Value) -> bool {
+    operation["security"].as_array().is_some_and(|needed| needed.contains(&json!({})))
+}
+
 /// The address with something in place of its parameters.
 fn filled(path: &str) -> String {
-    path.split('/').map(|part| if part.starts_with('{') { "1" } else { part }).collect::<Vec<_>>().join("/")
+    path.split('/').map(|part| if part.starts_with('{') { "424242" } else { part }).collect::<Vec<_>>().join("/")
 }
 
 #[tokio::test]
@@ -50,7 +55,8 @@ async fn what_takes_a_token_in_the_document_takes_one() {
     let document = document(&app).await;
     let mut guarded = 0;
     for (path, method, operation) in operations(&document) {
-        if operation.get("security").is_some() {
+        assert_eq!(operation.get("x-required-right").is_none(), is_open(operation), "{method} {path}");
+        if is_open(operation) {
             continue;
         }
         guarded += 1;
@@ -60,6 +66,47 @@ async fn what_takes_a_token_in_the_document_takes_one() {
         assert!(operation["responses"].get("403").is_some(), "{method} {path} tells of 403");
     }
     assert!(guarded > 40, "{guarded} operations take a token");
+}
+
+#[tokio::test]
+async fn the_right_in_the_document_is_the_one_that_is_asked_for() {
+    let app = TestApp::start().await;
+    let document = document(&app).await;
+    let mut refusals = 0;
+    for (role, name) in [("Admin", "admin"), ("Supervisor", "sam"), ("Employee", "erin"), ("Contractor", "cora")] {
+        for (path, method, operation) in operations(&document).filter(|(_, _, operation)| !is_open(operation)) {
+            let holders = operation["x-required-right"]["roles"].as_array().expect("roles");
+            // A session for each: one of them ends it.
+            let call = app.login(name).await.call(&method.to_uppercase(), &filled(path));
+            let mut open = if method == "get" { call } else { call.json(&json!({})) }.open().await;
+            let mut error = Value::Null;
+            if open.status == 403 {
+                let body = open.next().await.expect("a body");
+                error = serde_json::from_slice::<Value>(&body).expect("JSON")["error"].clone();
+            }
+            // Whose object it is may be a reason too; the right has words of its own.
+            let told = operation["responses"]["403"]["description"].as_str().expect("words");
+            let refused = error.as_str().is_some_and(|error| told.ends_with(error));
+            assert_eq!(refused, !holders.contains(&json!(role)), "{method} {path} as {role}: {} {error}", open.status);
+            refusals += usize::from(refused);
+        }
+    }
+    assert!(refusals > 60, "{refusals} refusals");
+}
+
+#[tokio::test]
+async fn reading_it_leaves_no_activity() {
+    let app = TestApp::start().await;
+    let (nobody, admin) = (app.anonymous(), app.admin().await);
+    app.settled().await;
+    let before = app.journal().await.len();
+    for path in ["/api/openapi.json", "/api/docs", "/api/docs/", "/api/docs/swagger-ui.css", "/api/docs/nothing"] {
+        for reader in [&nobody, &admin] {
+            let _ = reader.get(path).await;
+        }
+    }
+    app.settled().await;
+    assert_eq!(app.journal().await.len(), before);
 }
 
 #[tokio::test]
@@ -80,7 +127,8 @@ async fn each_operation_is_told_in_full() {
             let health = path.starts_with("/api/health") && status == "503";
             if !status.starts_with('2') && !health {
                 let body = &response["content"]["application/problem+json"]["schema"]["$ref"];
-                assert_eq!(body, "#/components/schemas/Problem", "{method} {path} {status}");
+                let body = body.as_str().expect("a body");
+                assert!(body.starts_with("#/components/schemas/Problem"), "{method} {path} {status}: {body}");
             }
         }
     }

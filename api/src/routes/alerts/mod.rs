@@ -1,5 +1,6 @@
 //! `/api/alerts`: the queue of those who watch.
 
+mod found;
 mod stream;
 mod triage;
 
@@ -8,12 +9,12 @@ use axum::http::{HeaderValue, Uri, header};
 use axum::response::Response;
 use domain::{Severity, Timestamp};
 use serde::Serialize;
-use serde_json::Value;
-use store::{AlertFilter, AlertRow};
+use store::{AlertFilter, AlertRow, HistoryRow};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+pub(super) use self::found::FoundAlert;
 use super::both;
 use super::logs::Log;
 use crate::answer::{self, Form};
@@ -22,6 +23,7 @@ use crate::extract::{Fields, FromFields, Query};
 use crate::paging::{self, Page};
 use crate::problem::{Outcome, Problem};
 use crate::state::AppState;
+use crate::words::{QueueSeverity, TriageStatus, Verdict};
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
     let router = both(OpenApiRouter::new(), routes!(list));
@@ -35,10 +37,16 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 #[schema(as = Alert)]
 pub(crate) struct View {
     #[serde(flatten)]
-    #[schema(value_type = Object)]
+    #[schema(value_type = FoundAlert)]
     alert: domain::Alert,
+    /// Triage: why.
+    #[schema(required)]
     reason: Option<String>,
+    /// Triage: who looks after it.
+    #[schema(required)]
     assignee: Option<String>,
+    /// The exception that keeps it out of the queue.
+    #[schema(required)]
     exception_id: Option<i64>,
     #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
@@ -74,15 +82,22 @@ fn missing() -> Problem {
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Filter {
+    #[param(inline, value_type = Option<TriageStatus>)]
     status: Option<String>,
-    #[param(value_type = Option<String>)]
+    #[param(inline, value_type = Option<QueueSeverity>)]
     severity: Option<Severity>,
+    /// A name, also one that no account has.
+    #[param(max_length = 255)]
     user: Option<String>,
+    /// By id or by title.
+    #[param(max_length = 255)]
     rule: Option<String>,
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<String>, format = DateTime)]
     from: Option<Timestamp>,
-    #[param(value_type = Option<String>)]
+    /// A bare date is that whole day.
+    #[param(value_type = Option<String>, format = DateTime)]
     to: Option<Timestamp>,
+    /// Those that an exception or a verdict keeps out of the queue, instead (false).
     suppressed: Option<bool>,
     #[param(ignore)]
     page: Page,
@@ -171,8 +186,31 @@ struct Whole {
     #[serde(flatten)]
     view: View,
     events: Vec<Log>,
-    #[schema(value_type = Vec<Object>)]
-    history: Vec<Value>,
+    history: Vec<Act>,
+}
+
+/// One act of triage, with what held from then on.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = ActOfTriage)]
+struct Act {
+    #[schema(required)]
+    assignee: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    by: String,
+    #[schema(required)]
+    reason: Option<String>,
+    #[schema(value_type = TriageStatus)]
+    status: String,
+    #[schema(required, value_type = Option<Verdict>)]
+    verdict: Option<String>,
+}
+
+impl From<HistoryRow> for Act {
+    fn from(row: HistoryRow) -> Self {
+        let HistoryRow { at, by_user: by, status, verdict, reason, assignee } = row;
+        Self { assignee, at, by, reason, status, verdict }
+    }
 }
 
 /// One alert with its events and its history.
@@ -187,19 +225,7 @@ struct Whole {
 async fn one(_: Allowed<SeeAnalytics>, State(app): State<AppState>, AlertId(id): AlertId) -> Outcome<Response> {
     let row = app.store.alert(id).await?.ok_or_else(missing)?;
     let events = app.store.alert_events(&row.alert).await?.into_iter().map(Log::from).collect();
-    let history = app.store.alert_history(id).await?.into_iter();
-    let history = history
-        .map(|step| {
-            serde_json::json!({
-                "at": step.at,
-                "by": step.by_user,
-                "status": step.status,
-                "verdict": step.verdict,
-                "reason": step.reason,
-                "assignee": step.assignee,
-            })
-        })
-        .collect();
+    let history = app.store.alert_history(id).await?.into_iter().map(Act::from).collect();
     let revision = row.alert.revision;
     Ok(tagged(answer::seen(&Whole { view: row.into(), events, history }), revision))
 }

@@ -4,7 +4,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use domain::{LogType, Role, username_key};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use store::{AlertRow, Triage};
 use uuid::Uuid;
 
@@ -16,6 +17,7 @@ use crate::extract::{Body, Fields, FromFields};
 use crate::openapi::changed;
 use crate::problem::{Outcome, Problem};
 use crate::state::AppState;
+use crate::words::{TriageStatus, Verdict};
 
 /// Alerts in one request.
 const MOST: usize = 500;
@@ -28,13 +30,20 @@ pub(super) fn status(word: &str) -> Outcome<String> {
     }
 }
 
-/// What is to be changed.
+/// What is to be changed; at least a status, a verdict or an assignee.
 #[derive(utoipa::ToSchema)]
-#[schema(as = TriageMembers)]
+#[schema(as = TriageMembers, example = json!({
+    "status": "closed", "verdict": "benign", "reason": "The yearly stocktaking."
+}))]
 pub(super) struct Change {
+    /// To close takes a verdict and a reason.
+    #[schema(value_type = Option<TriageStatus>)]
     status: Option<String>,
+    #[schema(value_type = Option<Verdict>)]
     verdict: Option<String>,
+    #[schema(max_length = 2_000)]
     reason: Option<String>,
+    #[schema(max_length = 100)]
     assignee: Option<String>,
 }
 
@@ -100,13 +109,13 @@ pub(super) struct Many {
 
 /// The ids beside the members of the change.
 #[derive(utoipa::ToSchema)]
+#[schema(example = json!({ "ids": ["7d1f8a52-90c1-5c56-9f0e-2f8f3a6d5b11"], "status": "acknowledged", "assignee": "sam" }))]
 #[expect(dead_code, reason = "describes what `Many` reads")]
 struct TriageOfMany {
+    #[schema(min_items = 1, max_items = 500)]
     ids: Vec<Uuid>,
-    status: Option<String>,
-    verdict: Option<String>,
-    reason: Option<String>,
-    assignee: Option<String>,
+    #[serde(flatten)]
+    change: Change,
 }
 
 impl FromFields for Many {
@@ -202,11 +211,24 @@ pub(super) async fn one(
     Ok(tagged(response, revision))
 }
 
+/// What became of many alerts.
+#[derive(Serialize, utoipa::ToSchema)]
+struct AlertsChanged {
+    message: &'static str,
+    /// How many.
+    updated: usize,
+    alerts: Vec<View>,
+}
+
 /// Triages up to 500 alerts: all or none.
 #[utoipa::path(
     post, path = "/api/alerts/triage", tag = "alerts",
     request_body = TriageOfMany,
-    responses((status = 200, body = Object), Allowed<SeeAnalytics>)
+    responses(
+        (status = 200, body = AlertsChanged),
+        (status = 404, description = "There is no alert of one of the ids."),
+        Allowed<SeeAnalytics>
+    )
 )]
 pub(super) async fn many(
     Allowed(caller, _): Allowed<SeeAnalytics>,
@@ -225,7 +247,7 @@ pub(super) async fn many(
         store::Error::NotFound => missing(),
         other => other.into(),
     })?;
-    let views: Vec<View> = rows.into_iter().map(View::from).collect();
-    let body = json!({ "message": "Alerts updated successfully", "updated": views.len(), "alerts": views });
-    Ok(answer::recorded(answer::json_with(StatusCode::OK, &body)))
+    let alerts: Vec<View> = rows.into_iter().map(View::from).collect();
+    let body = AlertsChanged { message: "Alerts updated successfully", updated: alerts.len(), alerts };
+    Ok(answer::recorded(answer::ordered(StatusCode::OK, &body)))
 }

@@ -7,11 +7,10 @@ mod risk;
 mod run;
 
 use axum::extract::State;
-use axum::http::Uri;
+use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use domain::{DAY, Severity, Timestamp};
 use serde::Serialize;
-use serde_json::json;
 use store::{FlagFilter, ScoreFilter};
 
 use utoipa_axum::router::OpenApiRouter;
@@ -25,6 +24,7 @@ use crate::extract::{Fields, FromFields, PathId, Query};
 use crate::paging::{self, Page};
 use crate::problem::{Outcome, Problem};
 use crate::state::AppState;
+use crate::words::{QueueSeverity, RiskLevel};
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
     let router = both(OpenApiRouter::new(), routes!(scores));
@@ -86,10 +86,12 @@ pub(super) fn severity(fields: &Fields) -> Outcome<Option<Severity>> {
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ScoreQuery {
+    #[param(value_type = Option<i32>)]
     user_id: Option<i64>,
-    #[param(rename = "risk_level", value_type = Option<String>)]
+    #[param(inline, rename = "risk_level", value_type = Option<RiskLevel>)]
     level: (Option<f64>, Option<f64>),
-    #[param(value_type = Option<i64>)]
+    /// How far back, in days (30).
+    #[param(value_type = Option<i32>, minimum = 1, maximum = 36_500)]
     days: Days,
     #[param(ignore)]
     page: Page,
@@ -140,10 +142,12 @@ async fn scores(
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct FlagQuery {
-    #[param(value_type = Option<String>)]
+    #[param(inline, value_type = Option<QueueSeverity>)]
     severity: Option<Severity>,
+    #[param(value_type = Option<i32>)]
     user_id: Option<i64>,
-    #[param(value_type = Option<i64>)]
+    /// How far back, in days (30).
+    #[param(value_type = Option<i32>, minimum = 1, maximum = 36_500)]
     days: Days,
     #[param(ignore)]
     page: Page,
@@ -199,10 +203,22 @@ impl FromFields for Week {
 }
 
 /// Figures of the last days.
+#[derive(Serialize, utoipa::ToSchema)]
+struct DashboardStats {
+    period_days: i64,
+    total_activities: i64,
+    high_risk_alerts: i64,
+    flagged_critical: i64,
+    flagged_high: i64,
+    /// The newest ten.
+    recent_anomaly_scores: Vec<Score>,
+}
+
+/// Figures of the last days.
 #[utoipa::path(
     get, path = "/api/analytics/dashboard-stats", tag = "analytics",
-    params(("days" = Option<i64>, Query, description = "How far back (7)")),
-    responses((status = 200, body = Object), Allowed<SeeAnalytics>)
+    params(("days" = Option<i32>, Query, minimum = 1, maximum = 36_500, description = "How far back (7)")),
+    responses((status = 200, body = DashboardStats), Allowed<SeeAnalytics>)
 )]
 async fn dashboard(
     _: Allowed<SeeAnalytics>,
@@ -210,15 +226,15 @@ async fn dashboard(
     Query(Week(days)): Query<Week>,
 ) -> Outcome<Response> {
     let stats = app.store.dashboard_stats(days.since(&app)).await?;
-    let recent: Vec<Score> = stats.recent.into_iter().take(10).map(Score::from).collect();
-    Ok(answer::seen(&json!({
-        "period_days": days.0,
-        "total_activities": stats.total_activities,
-        "high_risk_alerts": stats.high_risk_alerts,
-        "flagged_critical": stats.flagged_critical,
-        "flagged_high": stats.flagged_high,
-        "recent_anomaly_scores": recent,
-    })))
+    let stats = DashboardStats {
+        period_days: days.0,
+        total_activities: stats.total_activities,
+        high_risk_alerts: stats.high_risk_alerts,
+        flagged_critical: stats.flagged_critical,
+        flagged_high: stats.flagged_high,
+        recent_anomaly_scores: stats.recent.into_iter().take(10).map(Score::from).collect(),
+    };
+    Ok(answer::ordered(StatusCode::OK, &stats))
 }
 
 struct Month(Days);
@@ -230,13 +246,26 @@ impl FromFields for Month {
 }
 
 /// A user's risk over the last days.
+#[derive(Serialize, utoipa::ToSchema)]
+struct RiskProfile {
+    user_id: i64,
+    username: String,
+    period_days: i64,
+    average_risk_score: f64,
+    total_anomaly_detections: i64,
+    total_flagged_activities: i64,
+    /// The newest ten.
+    recent_scores: Vec<Score>,
+}
+
+/// A user's risk over the last days.
 #[utoipa::path(
     get, path = "/api/analytics/user-risk-profile/{user_id}", tag = "analytics",
     params(
-        ("user_id" = i64, Path, description = "The user"),
-        ("days" = Option<i64>, Query, description = "How far back (30)")
+        ("user_id" = i32, Path, description = "The user"),
+        ("days" = Option<i32>, Query, minimum = 1, maximum = 36_500, description = "How far back (30)")
     ),
-    responses((status = 200, body = Object), Allowed<SeeAnalytics>)
+    responses((status = 200, body = RiskProfile), Allowed<SeeAnalytics>)
 )]
 async fn profile(
     _: Allowed<SeeAnalytics>,
@@ -247,24 +276,29 @@ async fn profile(
     let user = app.store.user(user_id).await?;
     let user = user.ok_or_else(|| Problem::not_found("User not found").with_reason("not_found"))?;
     let profile = app.store.user_risk_profile(user_id, days.since(&app)).await?;
-    let recent: Vec<Score> = profile.recent.into_iter().take(10).map(Score::from).collect();
-    Ok(answer::seen(&json!({
-        "user_id": user_id,
-        "username": user.username,
-        "period_days": days.0,
-        "average_risk_score": (profile.average_risk_score * 100.0).round() / 100.0,
-        "total_anomaly_detections": profile.total_anomaly_detections,
-        "total_flagged_activities": profile.total_flagged_activities,
-        "recent_scores": recent,
-    })))
+    let profile = RiskProfile {
+        user_id,
+        username: user.username,
+        period_days: days.0,
+        average_risk_score: view::rounded(profile.average_risk_score),
+        total_anomaly_detections: profile.total_anomaly_detections,
+        total_flagged_activities: profile.total_flagged_activities,
+        recent_scores: profile.recent.into_iter().take(10).map(Score::from).collect(),
+    };
+    Ok(answer::ordered(StatusCode::OK, &profile))
 }
 
 /// The members of the two lists of the highest.
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Highest {
+    /// How far back (7 for detections, else 30).
+    #[param(value_type = Option<i32>, minimum = 1, maximum = 36_500)]
     days: Option<i64>,
+    /// How many, at most 1,000.
+    #[param(value_type = Option<i32>, minimum = 1)]
     top: Option<i64>,
+    /// From which score on (0).
     #[param(value_type = Option<f64>)]
     min_score: f64,
     #[param(ignore)]
@@ -283,10 +317,16 @@ impl FromFields for Highest {
 }
 
 /// The findings of each session, the highest first.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Detections {
+    detections: Vec<Detection>,
+}
+
+/// The findings of each session, the highest first.
 #[utoipa::path(
     get, path = "/api/analytics/rule-based-detections", tag = "analytics",
     params(Highest, Form),
-    responses((status = 200, body = Object), Allowed<SeeAnalytics>)
+    responses((status = 200, body = Detections), Allowed<SeeAnalytics>)
 )]
 async fn detections(
     _: Allowed<SeeAnalytics>,
@@ -295,29 +335,33 @@ async fn detections(
 ) -> Outcome<Response> {
     let since = Days(query.days.unwrap_or(7)).since(&app);
     let rows = app.store.detections(since, query.top.unwrap_or(50), query.min_score).await?;
-    let rows: Vec<Detection> = rows.into_iter().map(Detection::from).collect();
-    Ok(enveloped(query.form, "rule-based-detections", "detections", &view::DETECTION_COLUMNS, &rows))
+    let detections: Vec<Detection> = rows.into_iter().map(Detection::from).collect();
+    Ok(match query.form {
+        Form::Json => answer::ordered(StatusCode::OK, &Detections { detections }),
+        form => answer::list(form, "analytics/rule-based-detections", &view::DETECTION_COLUMNS, &detections),
+    })
+}
+
+/// The highest scores and detections.
+#[derive(Serialize, utoipa::ToSchema)]
+struct TopAnomalies {
+    anomalies: Vec<Top>,
 }
 
 /// The highest scores and detections.
 #[utoipa::path(
     get, path = "/api/analytics/top-anomalies", tag = "analytics",
     params(Highest, Form),
-    responses((status = 200, body = Object), Allowed<SeeAnalytics>)
+    responses((status = 200, body = TopAnomalies), Allowed<SeeAnalytics>)
 )]
 async fn top(_: Allowed<SeeAnalytics>, State(app): State<AppState>, Query(query): Query<Highest>) -> Outcome<Response> {
     let since = Days(query.days.unwrap_or(30)).since(&app);
     let rows = app.store.top_anomalies(since, query.top.unwrap_or(15), query.min_score).await?;
-    let rows: Vec<Top> = rows.into_iter().map(Top::from).collect();
-    Ok(enveloped(query.form, "top-anomalies", "anomalies", &view::TOP_COLUMNS, &rows))
-}
-
-/// A list in an object, as the old page takes it.
-fn enveloped<T: Serialize>(form: Form, path: &str, member: &str, columns: &[&str], rows: &[T]) -> Response {
-    match form {
-        Form::Json => answer::seen(&json!({ member: rows })),
-        Form::Csv => answer::list(form, &format!("analytics/{path}"), columns, rows),
-    }
+    let anomalies: Vec<Top> = rows.into_iter().map(Top::from).collect();
+    Ok(match query.form {
+        Form::Json => answer::ordered(StatusCode::OK, &TopAnomalies { anomalies }),
+        form => answer::list(form, "analytics/top-anomalies", &view::TOP_COLUMNS, &anomalies),
+    })
 }
 
 #[cfg(test)]

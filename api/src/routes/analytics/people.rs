@@ -4,9 +4,10 @@
 use std::collections::HashSet;
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
-use domain::{DAY, Role, risk_level, username_key};
-use serde_json::{Value, json};
+use domain::{DAY, Role, Timestamp, risk_level, username_key};
+use serde::Serialize;
 use store::UserRow;
 
 use super::Days;
@@ -16,6 +17,7 @@ use crate::auth::rights::{Allowed, SeeAnalytics};
 use crate::extract::{Fields, FromFields, Query};
 use crate::problem::{Outcome, Problem};
 use crate::state::AppState;
+use crate::words::{RiskLevel, RoleName};
 
 /// Contributions that are told of each of many.
 const REASONS: usize = 3;
@@ -29,11 +31,68 @@ impl FromFields for Highest {
     }
 }
 
+/// A name, the account that has it (else its members are `null`), and its risk.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Person {
+    #[schema(required)]
+    user_id: Option<i64>,
+    username: String,
+    #[schema(required)]
+    full_name: Option<String>,
+    #[schema(required, value_type = Option<RoleName>)]
+    role_name: Option<&'static str>,
+    #[schema(required)]
+    is_active: Option<bool>,
+    /// 0 to 100, with two decimals.
+    risk_score: f64,
+    #[schema(value_type = RiskLevel)]
+    risk_level: &'static str,
+}
+
+impl Person {
+    fn new(name: &str, account: Option<UserRow>, score: f64) -> Self {
+        let (risk_score, risk_level) = (rounded(score), risk_level(score));
+        match account {
+            Some(account) => Self {
+                user_id: Some(account.user_id),
+                username: account.username,
+                full_name: account.full_name,
+                role_name: Some(Role::name(account.role)),
+                is_active: Some(account.is_active),
+                risk_score,
+                risk_level,
+            },
+            None => Self {
+                user_id: None,
+                username: name.to_owned(),
+                full_name: None,
+                role_name: None,
+                is_active: None,
+                risk_score,
+                risk_level,
+            },
+        }
+    }
+}
+
+/// A user with a risk.
+#[derive(Serialize, utoipa::ToSchema)]
+struct RiskyUser {
+    #[serde(flatten)]
+    person: Person,
+    /// What adds most.
+    reasons: Vec<Share>,
+    contributions_total: usize,
+    /// When the risk changed last.
+    #[schema(value_type = String, format = DateTime)]
+    changed_at: Timestamp,
+}
+
 /// The users whose risk is highest at the moment, with what adds most to it.
 #[utoipa::path(
     get, path = "/api/analytics/top-users", tag = "analytics",
-    params(("top" = Option<i64>, Query, description = "Users, at most 100 (10)")),
-    responses((status = 200, body = [Object]), Allowed<SeeAnalytics>)
+    params(("top" = Option<i32>, Query, minimum = 1, maximum = 100, description = "Users, at most 100 (10)")),
+    responses((status = 200, body = [RiskyUser]), Allowed<SeeAnalytics>)
 )]
 pub(super) async fn top(
     _: Allowed<SeeAnalytics>,
@@ -52,16 +111,11 @@ pub(super) async fn top(
         let mut told = HashSet::new();
         reasons.retain(|reason| told.insert(reason.rule().to_owned()));
         reasons.truncate(REASONS);
-        users.push((risk.score, about(&user.username, account.as_ref(), risk.score), reasons, count, user.at));
+        let person = Person::new(&user.username, account, risk.score);
+        users.push((risk.score, RiskyUser { person, reasons, contributions_total: count, changed_at: user.at }));
     }
     users.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let users = users.into_iter().map(|(_, mut user, reasons, count, changed_at)| {
-        user["reasons"] = json!(reasons);
-        user["contributions_total"] = json!(count);
-        user["changed_at"] = json!(changed_at);
-        user
-    });
-    Ok(answer::seen(&users.collect::<Vec<Value>>()))
+    Ok(answer::ordered(StatusCode::OK, &users.into_iter().map(|(_, user)| user).collect::<Vec<_>>()))
 }
 
 pub(super) struct Whose {
@@ -76,13 +130,38 @@ impl FromFields for Whose {
 }
 
 /// One user's risk: now, every contribution to it, and over time.
+#[derive(Serialize, utoipa::ToSchema)]
+struct UserRisk {
+    #[serde(flatten)]
+    person: Person,
+    #[schema(value_type = String, format = DateTime)]
+    as_of: Timestamp,
+    period_days: i64,
+    contributions: Vec<Share>,
+    history: Vec<Point>,
+}
+
+/// A risk at a time.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = RiskThen)]
+struct Point {
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    risk_score: f64,
+}
+
+/// One user's risk: now, every contribution to it, and over time.
 #[utoipa::path(
     get, path = "/api/analytics/user-risk", tag = "analytics",
     params(
-        ("user" = String, Query, description = "A name, also one that no account has"),
-        ("days" = Option<i64>, Query, description = "How far back the course goes (30; at most 400)")
+        ("user" = String, Query, min_length = 1, max_length = 255, description = "A name, also one that no account has"),
+        ("days" = Option<i32>, Query, minimum = 1, maximum = 400, description = "How far back the course goes (30; at most 400)")
     ),
-    responses((status = 200, body = Object), Allowed<SeeAnalytics>)
+    responses(
+        (status = 200, body = UserRisk),
+        (status = 404, description = "No account has this name, and no alert is about it."),
+        Allowed<SeeAnalytics>
+    )
 )]
 pub(super) async fn one(
     _: Allowed<SeeAnalytics>,
@@ -99,24 +178,12 @@ pub(super) async fn one(
             Problem::not_found("There is no user of this name, and no alert about one").with_reason("not_found")
         );
     }
-    let mut whole = about(&user, account.as_ref(), risk.score);
-    whole["as_of"] = json!(risk.as_of);
-    whole["period_days"] = json!(days.0);
-    whole["contributions"] = json!(risk.findings.into_iter().map(Share::from).collect::<Vec<_>>());
-    let line = history.into_iter().map(|(at, score)| json!({ "at": at, "risk_score": rounded(score) }));
-    whole["history"] = line.collect();
-    Ok(answer::seen(&whole))
-}
-
-/// A name, the account that has it, and its risk.
-fn about(name: &str, account: Option<&UserRow>, score: f64) -> Value {
-    json!({
-        "user_id": account.map(|account| account.user_id),
-        "username": account.map_or(name, |account| &account.username),
-        "full_name": account.and_then(|account| account.full_name.as_deref()),
-        "role_name": account.map(|account| Role::name(account.role)),
-        "is_active": account.map(|account| account.is_active),
-        "risk_score": rounded(score),
-        "risk_level": risk_level(score),
-    })
+    let risk = UserRisk {
+        person: Person::new(&user, account, risk.score),
+        as_of: risk.as_of,
+        period_days: days.0,
+        contributions: risk.findings.into_iter().map(Share::from).collect(),
+        history: history.into_iter().map(|(at, score)| Point { at, risk_score: rounded(score) }).collect(),
+    };
+    Ok(answer::ordered(StatusCode::OK, &risk))
 }

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use domain::{DAY, HOUR};
-use serde_json::json;
+use serde::Serialize;
 use store::ScoreFilter;
 
 use super::view::{Detection, Score};
@@ -21,9 +21,12 @@ use crate::state::AppState;
 const MOST: i64 = 1_000;
 
 #[derive(utoipa::ToSchema)]
+#[schema(example = json!({ "window_hours": 24 }))]
 pub(super) struct Window {
-    #[schema(rename = "window_hours", value_type = Option<i64>)]
+    /// 24 unless told.
+    #[schema(rename = "window_hours", value_type = Option<i64>, minimum = 1, maximum = 876_000)]
     hours: i64,
+    /// Has the engine run over the stored window once more; for an Admin.
     #[schema(rename = "force_reprocess", value_type = Option<bool>)]
     force: bool,
 }
@@ -37,12 +40,26 @@ impl FromFields for Window {
     }
 }
 
+/// What the rules found, under the names that the old page knows.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Findings {
+    message: &'static str,
+    detections: Vec<Detection>,
+    /// Activities of the window; after a reprocess, those that went through the engine.
+    total_analyzed: u64,
+    /// Alerts that a reprocess has stored.
+    new_alerts: u64,
+    /// Findings that were there already.
+    skipped_duplicates: u64,
+    window_hours: i64,
+}
+
 /// What the rules found in the last hours; an Admin may have the engine run over them again.
 #[utoipa::path(
     post, path = "/api/analytics/run-rule-detection", tag = "analytics",
     request_body = Window,
     responses(
-        (status = 200, body = Object),
+        (status = 200, body = Findings),
         (status = 409, description = "Stored activities are being processed already."),
         Allowed<SeeAnalytics>
     )
@@ -74,14 +91,15 @@ pub(super) async fn rule_detection(
             ("Detection is continuous; these are its findings", total.unsigned_abs(), 0, known)
         }
     };
-    let mut response = answer::seen(&json!({
-        "message": message,
-        "detections": detections,
-        "total_analyzed": analyzed,
-        "new_alerts": new,
-        "skipped_duplicates": known,
-        "window_hours": window.hours,
-    }));
+    let findings = Findings {
+        message,
+        detections,
+        total_analyzed: analyzed,
+        new_alerts: new,
+        skipped_duplicates: known,
+        window_hours: window.hours,
+    };
+    let mut response = answer::ordered(StatusCode::OK, &findings);
     if forced.is_some() {
         let detail = format!("Reprocessed {} hours: {new} new alerts", window.hours);
         response.extensions_mut().insert(Note { action: Some("Admin"), detail: Some(detail), ..Note::default() });
@@ -109,9 +127,15 @@ impl FromFields for Nothing {
 }
 
 /// The scores of the last 30 days.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Anomalies {
+    anomalies: Vec<Score>,
+}
+
+/// The scores of the last 30 days.
 #[utoipa::path(
     post, path = "/api/analytics/run-detection", tag = "analytics",
-    responses((status = 200, body = Object), Allowed<SeeAnalytics>)
+    responses((status = 200, body = Anomalies), Allowed<SeeAnalytics>)
 )]
 pub(super) async fn detection(
     _: Allowed<SeeAnalytics>,
@@ -121,5 +145,5 @@ pub(super) async fn detection(
     let since = app.clock.now().plus(-30 * DAY);
     let filter = ScoreFilter { user_id: None, min_score: None, below: None, since, limit: MOST, cursor: None };
     let anomalies: Vec<Score> = app.store.anomaly_scores(filter).await?.into_iter().map(Score::from).collect();
-    Ok(answer::seen(&json!({ "anomalies": anomalies })))
+    Ok(answer::ordered(StatusCode::OK, &Anomalies { anomalies }))
 }

@@ -5,9 +5,12 @@
 
 use domain::{Severity, Timestamp, risk_level};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::{DetectionRow, Finding, FlagRow, ScoreRow, TopAnomaly};
+use utoipa::openapi::{ObjectBuilder, Type};
 use uuid::Uuid;
+
+use crate::words::{self, RiskLevel, RoleName, TriageStatus, Verdict};
 
 /// Two decimals.
 pub(super) fn rounded(number: f64) -> f64 {
@@ -16,19 +19,33 @@ pub(super) fn rounded(number: f64) -> f64 {
 
 /// One rule's share in a score.
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(example = Share::example)]
 pub(crate) struct Share {
+    /// The rule's title.
     name: String,
     description: String,
+    /// What it added to the score after those before it.
     points: f64,
+    /// Its points after the fall that time brings.
     weight: f64,
     alert_id: Uuid,
     rule_id: String,
-    #[schema(value_type = String)]
+    #[schema(value_type = words::Severity)]
     severity: Severity,
+    /// MITRE ATT&CK.
     techniques: Vec<String>,
 }
 
 impl Share {
+    /// A share, for the OpenAPI document.
+    fn example() -> Value {
+        json!({
+            "name": "Rapid deletions", "description": "24 actions in 60 s", "points": 47.0, "weight": 47.0,
+            "alert_id": "7d1f8a52-90c1-5c56-9f0e-2f8f3a6d5b11", "rule_id": "5f0c1f9e-3c55-4a5e-9d2c-9f5f3c1d0a02",
+            "severity": "Medium", "techniques": ["T1485"]
+        })
+    }
+
     /// Its rule's id.
     pub(super) fn rule(&self) -> &str {
         &self.rule_id
@@ -56,11 +73,8 @@ impl From<Finding> for Share {
 }
 
 /// What an observation was compared with, where a baseline was used.
-#[derive(Serialize)]
 struct Compared {
-    #[serde(skip_serializing_if = "Option::is_none")]
     deviation_pct: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     std_pct: Option<f64>,
     causes: Vec<String>,
     baseline: Value,
@@ -89,29 +103,62 @@ impl Compared {
 
 /// A row of `anomaly_scores`: a user's risk after one step of one alert.
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "score_id": 12, "user_id": 6, "username": "ann", "role_name": "Employee", "session_id": "bm90IGEgc2Vzc2lvbg",
+    "risk_score": 47.0, "risk_level": "Medium Alert", "added": 47.0,
+    "explanation": "Rapid deletions [T1485]: 24 actions in 60 s (+47 pts)", "created_at": "2026-03-01T08:15:00.000000Z",
+    "alert_id": "7d1f8a52-90c1-5c56-9f0e-2f8f3a6d5b11", "step": 0, "last_analyzed_log_id": 1042,
+    "findings": [Share::example()]
+}))]
 pub(crate) struct Score {
     score_id: i64,
+    #[schema(required)]
     user_id: Option<i64>,
     username: String,
+    #[schema(required, value_type = Option<RoleName>)]
     role_name: Option<&'static str>,
+    #[schema(required)]
     session_id: Option<String>,
+    /// 0 to 100, with two decimals.
     risk_score: f64,
+    #[schema(value_type = RiskLevel)]
     risk_level: &'static str,
+    /// What this step added.
     added: f64,
     explanation: String,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     alert_id: Uuid,
     step: i64,
+    /// `null` until the event is in the log.
+    #[schema(required)]
     last_analyzed_log_id: Option<i64>,
+    /// One for each rule that contributed.
     findings: Vec<Share>,
-    #[serde(flatten)]
-    #[schema(value_type = Object)]
-    compared: Option<Compared>,
+    /// How far off the usual, in percent of it; this and what follows only where a baseline was used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    deviation_pct: Option<f64>,
+    /// The usual spread, in percent of the usual.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    std_pct: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    causes: Option<Vec<String>>,
+    /// What the observation was compared with: n, median, spread.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Object, required = false)]
+    baseline: Option<Value>,
 }
 
 impl From<ScoreRow> for Score {
     fn from(row: ScoreRow) -> Self {
+        let compared = row.baseline.map(|baseline| Compared::new(row.observed, baseline));
+        let (deviation_pct, std_pct, causes, baseline) = match compared {
+            Some(with) => (with.deviation_pct, with.std_pct, Some(with.causes), Some(with.baseline)),
+            None => (None, None, None, None),
+        };
         Self {
             score_id: row.score_id,
             user_id: row.user_id,
@@ -127,7 +174,10 @@ impl From<ScoreRow> for Score {
             step: row.step,
             last_analyzed_log_id: row.last_analyzed_log_id,
             findings: row.findings.into_iter().map(Share::from).collect(),
-            compared: row.baseline.map(|baseline| Compared::new(row.observed, baseline)),
+            deviation_pct,
+            std_pct,
+            causes,
+            baseline,
         }
     }
 }
@@ -146,19 +196,32 @@ pub(crate) const SCORE_COLUMNS: [&str; 9] = [
 
 /// One flag an alert, at the event that crossed.
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "flag_id": 5, "log_id": 1042, "event_id": "019ca8a4-7a4c-7c31-8b4e-5d2f9a6c1e07", "user_id": 6, "username": "ann",
+    "session_id": "bm90IGEgc2Vzc2lvbg", "rule": "Rapid deletions", "rule_id": "5f0c1f9e-3c55-4a5e-9d2c-9f5f3c1d0a02",
+    "reason": "24 events within 60 s by user ann, threshold 5", "severity": "Medium", "status": "open", "verdict": null,
+    "alert_id": "7d1f8a52-90c1-5c56-9f0e-2f8f3a6d5b11", "flagged_at": "2026-03-01T08:15:00.000000Z"
+}))]
 pub(crate) struct Flag {
     flag_id: i64,
+    /// `null` until the event is in the log.
+    #[schema(required)]
     log_id: Option<i64>,
     event_id: Uuid,
+    #[schema(required)]
     user_id: Option<i64>,
+    #[schema(required)]
     username: Option<String>,
+    #[schema(required)]
     session_id: Option<String>,
     rule: String,
     rule_id: String,
     reason: String,
-    #[schema(value_type = String)]
+    #[schema(value_type = words::Severity)]
     severity: Severity,
+    #[schema(value_type = TriageStatus)]
     status: String,
+    #[schema(required, value_type = Option<Verdict>)]
     verdict: Option<String>,
     alert_id: Uuid,
     #[schema(value_type = String, format = DateTime)]
@@ -201,10 +264,11 @@ pub(crate) const FLAG_COLUMNS: [&str; 11] = [
 ];
 
 /// All findings of one user's session, or of one user's day without one: its latest score under a name of its own.
-#[derive(Serialize)]
+#[derive(Serialize, utoipa::ToSchema)]
 pub(crate) struct Detection {
     detection_id: i64,
     triggered_rules: Vec<String>,
+    #[schema(value_type = String, format = DateTime)]
     detected_at: Timestamp,
     #[serde(flatten)]
     score: Score,
@@ -235,30 +299,52 @@ pub(crate) const DETECTION_COLUMNS: [&str; 9] = [
     "detected_at",
 ];
 
-/// The highest of both kinds.
-#[derive(Serialize)]
+/// The highest of both kinds: a score, or a detection, which has the members of a score and three of its own.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = TopAnomaly)]
 pub(crate) struct Top {
+    #[schema(schema_with = source)]
     source: &'static str,
+    #[schema(value_type = String, format = DateTime)]
     timestamp: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    detection_id: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    triggered_rules: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime, required = false)]
+    detected_at: Option<Timestamp>,
     #[serde(flatten)]
-    row: TopRow,
+    score: Score,
 }
 
-#[derive(Serialize)]
-#[serde(untagged)]
-enum TopRow {
-    Score(Score),
-    Detection(Detection),
+fn source() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["anomaly_score", "rule_detection"]))
 }
 
 impl From<TopAnomaly> for Top {
     fn from(top: TopAnomaly) -> Self {
         match top {
-            TopAnomaly::Score(row) => {
-                Self { source: "anomaly_score", timestamp: row.created_at, row: TopRow::Score(row.into()) }
-            }
+            TopAnomaly::Score(row) => Self {
+                source: "anomaly_score",
+                timestamp: row.created_at,
+                detection_id: None,
+                triggered_rules: None,
+                detected_at: None,
+                score: row.into(),
+            },
             TopAnomaly::Detection(row) => {
-                Self { source: "rule_detection", timestamp: row.score.created_at, row: TopRow::Detection(row.into()) }
+                let Detection { detection_id, triggered_rules, detected_at, score } = row.into();
+                Self {
+                    source: "rule_detection",
+                    timestamp: detected_at,
+                    detection_id: Some(detection_id),
+                    triggered_rules: Some(triggered_rules),
+                    detected_at: Some(detected_at),
+                    score,
+                }
             }
         }
     }
@@ -278,24 +364,19 @@ pub(crate) const TOP_COLUMNS: [&str; 9] = [
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
     fn a_baseline_is_told_in_shares_of_the_usual() {
         let compared = Compared::new(Some(30.0), json!({ "n": 20, "median": 12, "mad": 3 }));
-        let value = serde_json::to_value(&compared).unwrap();
-        assert_eq!(value["deviation_pct"].as_f64(), Some(150.0));
-        assert_eq!(value["std_pct"].as_f64(), Some(25.0));
-        assert_eq!(value["causes"], json!(["observed 30, usually 12"]));
+        assert_eq!((compared.deviation_pct, compared.std_pct), (Some(150.0), Some(25.0)));
+        assert_eq!(compared.causes, ["observed 30, usually 12"]);
     }
 
     #[test]
     fn what_cannot_be_told_is_absent() {
         let compared = Compared::new(None, json!({ "n": 0, "median": 0 }));
-        let value = serde_json::to_value(&compared).unwrap();
-        assert!(value.get("deviation_pct").is_none() && value.get("std_pct").is_none());
-        assert_eq!(value["causes"], json!([]));
+        assert_eq!((compared.deviation_pct, compared.std_pct), (None, None));
+        assert!(compared.causes.is_empty());
     }
 }

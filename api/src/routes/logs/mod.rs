@@ -1,5 +1,6 @@
 //! `/api/logs`: what happened, and reports of what happened elsewhere.
 
+mod event;
 mod lines;
 mod post;
 mod provenance;
@@ -13,7 +14,7 @@ use axum::http::Uri;
 use axum::response::Response;
 use domain::{DAY, LogType, Role, Timestamp};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use store::{LogFilter, LogRow, SessionFilter, SessionRow};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -27,6 +28,7 @@ use crate::extract::{Fields, FromFields, Query};
 use crate::paging::{self, Page};
 use crate::problem::{Outcome, Problem};
 use crate::state::AppState;
+use crate::words;
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
     let router = both(OpenApiRouter::new(), routes!(list, post::post));
@@ -37,25 +39,37 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 
 /// A row of the log as clients see it.
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(example = Log::example)]
 pub(crate) struct Log {
     log_id: i64,
     event_id: Uuid,
+    #[schema(required)]
     user_id: Option<i64>,
+    #[schema(required)]
     username: Option<String>,
+    #[schema(required)]
     session_id: Option<String>,
     action_type: String,
     action_detail: String,
+    #[schema(required)]
     page_url: Option<String>,
     ip_address: String,
+    #[schema(required)]
     user_agent: Option<String>,
+    #[schema(required)]
     geo_location: Option<String>,
+    #[schema(value_type = words::LogType)]
     log_type: String,
+    #[schema(value_type = words::Outcome)]
     outcome: String,
     is_flagged: bool,
     #[schema(value_type = String, format = DateTime)]
     timestamp: Timestamp,
+    #[schema(required)]
     resource: Option<String>,
+    #[schema(required)]
     records: Option<i64>,
+    #[schema(required)]
     reason: Option<String>,
     #[schema(value_type = String, format = DateTime)]
     occurred_at: Timestamp,
@@ -63,7 +77,23 @@ pub(crate) struct Log {
     received_at: Timestamp,
     origin: String,
     late: bool,
+    #[schema(required)]
     request_id: Option<String>,
+}
+
+impl Log {
+    /// A row, for the OpenAPI document.
+    fn example() -> Value {
+        json!({
+            "log_id": 1042, "event_id": "019ca8a4-7a4c-7c31-8b4e-5d2f9a6c1e07", "user_id": 6, "username": "ann",
+            "session_id": "bm90IGEgc2Vzc2lvbg", "action_type": "Delete", "action_detail": "Deleted order 3: 2 × Claw hammer",
+            "page_url": null, "ip_address": "192.0.2.17", "user_agent": "Mozilla/5.0", "geo_location": null,
+            "log_type": "data_access", "outcome": "success", "is_flagged": false,
+            "timestamp": "2026-03-01T08:15:00.000000Z", "resource": "orders/3", "records": null, "reason": null,
+            "occurred_at": "2026-03-01T08:15:00.000000Z", "received_at": "2026-03-01T08:15:00.000000Z", "origin": "api",
+            "late": false, "request_id": "019ca8a4-7a4c-7c31-8b4e-5d2f9a6c1e08"
+        })
+    }
 }
 
 impl From<LogRow> for Log {
@@ -136,16 +166,19 @@ fn sees_all(caller: &Caller) -> bool {
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Filter {
+    #[param(value_type = Option<i32>)]
     user_id: Option<i64>,
-    #[param(rename = "action_type")]
+    #[param(rename = "action_type", max_length = 64)]
     action: Option<String>,
-    #[param(value_type = Option<String>)]
+    #[param(inline, value_type = Option<words::LogType>)]
     log_type: Option<LogType>,
+    /// Look-ups and reads of logs too (false).
     #[param(value_type = Option<bool>)]
     all: bool,
-    #[param(rename = "start_date", value_type = Option<String>)]
+    #[param(rename = "start_date", value_type = Option<String>, format = DateTime)]
     from: Option<Timestamp>,
-    #[param(rename = "end_date", value_type = Option<String>)]
+    /// A bare date is that whole day.
+    #[param(rename = "end_date", value_type = Option<String>, format = DateTime)]
     to: Option<Timestamp>,
     #[param(ignore)]
     page: Page,
@@ -212,14 +245,17 @@ async fn list(
 #[derive(Serialize, utoipa::ToSchema)]
 struct Session {
     session_id: String,
+    #[schema(required)]
     user_id: Option<i64>,
+    #[schema(required)]
     username: Option<String>,
     #[schema(value_type = String, format = DateTime)]
     start_time: Timestamp,
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(required, value_type = Option<String>, format = DateTime)]
     end_time: Option<Timestamp>,
     is_active: bool,
     ip_address: String,
+    #[schema(required)]
     user_agent: Option<String>,
     activity_count: i64,
     #[schema(value_type = String, format = DateTime)]
@@ -246,7 +282,9 @@ impl From<SessionRow> for Session {
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Sessions {
+    #[param(value_type = Option<i32>)]
     user_id: Option<i64>,
+    /// Only those that go on (false).
     #[param(value_type = Option<bool>)]
     active_only: bool,
     #[param(ignore)]
@@ -306,8 +344,10 @@ async fn sessions(
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Summary {
+    #[param(value_type = Option<i32>)]
     user_id: Option<i64>,
-    #[param(value_type = Option<i64>)]
+    /// How far back (7).
+    #[param(value_type = Option<i32>, minimum = 1, maximum = 36_500)]
     days: i64,
 }
 
@@ -318,10 +358,18 @@ impl FromFields for Summary {
 }
 
 /// Activities counted by their action.
+#[derive(Serialize, utoipa::ToSchema)]
+struct ActivitySummary {
+    by_action_type: BTreeMap<String, i64>,
+    period_days: i64,
+    total_activities: i64,
+}
+
+/// Activities counted by their action.
 #[utoipa::path(
     get, path = "/api/logs/activity-summary", tag = "logs",
     params(Summary),
-    responses((status = 200, body = Object), Allowed<LoggedIn>)
+    responses((status = 200, body = ActivitySummary), Allowed<LoggedIn>)
 )]
 async fn summary(
     Allowed(caller, _): Allowed<LoggedIn>,
@@ -330,7 +378,7 @@ async fn summary(
 ) -> Outcome<Response> {
     let since = app.clock.now().plus(-days * DAY);
     let counts = app.store.activity_summary(whose(&caller, user_id)?, since).await?;
-    let total: i64 = counts.iter().map(|(_, count)| count).sum();
-    let by_action_type: BTreeMap<String, i64> = counts.into_iter().collect();
-    Ok(answer::seen(&json!({ "period_days": days, "total_activities": total, "by_action_type": by_action_type })))
+    let total_activities = counts.iter().map(|(_, count)| count).sum();
+    let by_action_type = counts.into_iter().collect();
+    Ok(answer::seen(&ActivitySummary { by_action_type, period_days: days, total_activities }))
 }

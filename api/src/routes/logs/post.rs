@@ -11,16 +11,17 @@ use domain::{LogType, Outcome as Ending, Role, wire};
 use futures_util::StreamExt;
 use serde_json::value::RawValue;
 
+use super::event::{LINES, Posted as Body};
 use super::lines::{Line, Lines, MOST_LINE};
 use super::provenance::{Posted, Receipt, Refusal, Reporter};
-use super::tally::Tally;
+use super::tally::{BrokenOff, Tally};
 use crate::answer;
 use crate::auth::caller::Identity;
 use crate::auth::rights::{Allowed, LoggedIn};
 use crate::extract::{MOST_JSON, PATIENCE, json_type, read_limited, too_slow};
 use crate::gate::Note;
 use crate::idempotency;
-use crate::problem::{Outcome, Problem};
+use crate::problem::{Outcome, PROBLEM, Problem};
 use crate::shell::RequestId;
 use crate::state::AppState;
 
@@ -32,16 +33,24 @@ const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 
 /// Takes events. Keys of other systems may do this, and nothing else.
 #[utoipa::path(
-    post, path = "/api/logs", tag = "logs",
+    post, path = "/api/logs", tag = "logs", security(("bearer" = []), ("api_key" = [])),
+    params((
+        "Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[ -~]+$",
+        description = "Makes the ids of events that have none, so that a retry stores nothing twice."
+    )),
     request_body(
-        content((Object = "application/json"), (String = "application/x-ndjson")),
-        description = "An event or an array of them (1 MiB), or lines of them (64 MiB): see `/api/schema/activity`."
+        content((Body = "application/json"), (String = "application/x-ndjson", example = json!(LINES))),
+        description = "An event or an array of them (1 MiB), or lines of them (64 MiB, 64 KiB each)."
     ),
     responses(
         (status = 202, body = Tally, description = "Durable."),
-        (status = 413, description = "The body is too large."),
-        (status = 415, description = "The body is no JSON."),
-        (status = 507, description = "There is no room; nothing was done."),
+        (status = 400, body = BrokenOff, content_type = PROBLEM, description = "Not an event, or none that is taken."),
+        (status = 408, body = BrokenOff, content_type = PROBLEM, description = "The events did not arrive in time."),
+        (status = 413, body = BrokenOff, content_type = PROBLEM, description = "The body is too large."),
+        (status = 500, body = BrokenOff, content_type = PROBLEM, description = "A fault of the server."),
+        (status = 503, body = BrokenOff, content_type = PROBLEM, description = "Go on from `next_line`; without it, \
+            nothing was done."),
+        (status = 507, body = BrokenOff, content_type = PROBLEM, description = "There is no room; nothing was done."),
         Allowed<LoggedIn>
     )
 )]

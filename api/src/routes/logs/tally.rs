@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use store::Appended;
 
-use crate::problem::Problem;
+use crate::problem::{Body, Problem};
 
 /// How many rejections are told one by one.
 const MOST_TOLD: usize = 100;
@@ -20,12 +20,41 @@ pub(super) struct Rejected {
 /// The members of the answer. Each line counts in exactly one of the first three or in `rejected_total`.
 #[derive(Debug, Default, Serialize, utoipa::ToSchema)]
 pub(super) struct Tally {
+    /// Stored now.
     pub(super) accepted: usize,
+    /// Stored before.
     pub(super) duplicates: usize,
+    /// Stored before with other content, which stands.
     pub(super) conflicts: usize,
+    /// Of those accepted: older than the lateness, so not alerted live.
     pub(super) late: usize,
+    /// The first hundred.
     pub(super) rejected: Vec<Rejected>,
     pub(super) rejected_total: usize,
+}
+
+/// An error after lines were read: what became of them.
+#[derive(utoipa::ToSchema)]
+#[schema(as = ProblemOfPost)]
+#[expect(dead_code, reason = "describes what `Tally::broken_off` writes")]
+pub(super) struct BrokenOff {
+    #[serde(flatten)]
+    problem: Body,
+    #[schema(nullable = false)]
+    accepted: Option<usize>,
+    #[schema(nullable = false)]
+    duplicates: Option<usize>,
+    #[schema(nullable = false)]
+    conflicts: Option<usize>,
+    #[schema(nullable = false)]
+    late: Option<usize>,
+    #[schema(nullable = false)]
+    rejected: Option<Vec<Rejected>>,
+    #[schema(nullable = false)]
+    rejected_total: Option<usize>,
+    /// The first line that is not decided: go on from there.
+    #[schema(nullable = false)]
+    next_line: Option<usize>,
 }
 
 impl Tally {

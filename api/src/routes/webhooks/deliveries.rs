@@ -17,6 +17,7 @@ use crate::extract::{self, Fields, FromFields, PathId, Query};
 use crate::paging::{self, Page};
 use crate::problem::{Outcome, Problem};
 use crate::state::AppState;
+use crate::words::DeliveryState as DeliveryWord;
 
 /// A message to a webhook, and what became of it.
 #[derive(Serialize, utoipa::ToSchema)]
@@ -30,19 +31,19 @@ struct View {
     alert_id: Uuid,
     /// The revision of the alert that is told.
     revision: i64,
-    #[schema(example = "pending")]
+    #[schema(value_type = DeliveryWord)]
     state: &'static str,
     attempts: i64,
     /// When it is tried next, while it is pending.
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(required, value_type = Option<String>, format = DateTime)]
     next_at: Option<Timestamp>,
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(required, value_type = Option<String>, format = DateTime)]
     attempted_at: Option<Timestamp>,
     /// What was answered to the last attempt.
-    #[schema(example = 503)]
+    #[schema(required, example = 503)]
     last_status: Option<i64>,
     /// Why the last attempt failed, if it did.
-    #[schema(example = "answered 503 Service Unavailable")]
+    #[schema(required, example = "answered 503 Service Unavailable")]
     last_error: Option<String>,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -85,8 +86,7 @@ const COLUMNS: [&str; 12] = [
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Filter {
-    /// `pending`, `delivered` or `dead`.
-    #[param(value_type = Option<String>)]
+    #[param(inline, value_type = Option<DeliveryWord>)]
     state: Option<DeliveryState>,
     #[param(ignore)]
     page: Page,
@@ -110,7 +110,7 @@ impl FromFields for Filter {
 /// The messages to a webhook, the newest first. Delivered ones are kept for a week, dead ones for 30 days.
 #[utoipa::path(
     get, path = "/api/webhooks/{webhook_id}/deliveries", tag = "webhooks",
-    params(("webhook_id" = i64, Path, description = "The webhook"), Filter, Page, Form),
+    params(("webhook_id" = i32, Path, description = "The webhook"), Filter, Page, Form),
     responses((status = 200, body = [View]), Allowed<Administer>)
 )]
 pub(super) async fn list(
@@ -155,8 +155,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Place {
 #[utoipa::path(
     post, path = "/api/webhooks/{webhook_id}/deliveries/{delivery_id}/retry", tag = "webhooks",
     params(
-        ("webhook_id" = i64, Path, description = "The webhook"),
-        ("delivery_id" = i64, Path, description = "The delivery")
+        ("webhook_id" = i32, Path, description = "The webhook"),
+        ("delivery_id" = i32, Path, description = "The delivery")
     ),
     responses(
         (status = 200, body = Done),

@@ -5,39 +5,41 @@ use store::WebhookFormat;
 
 use crate::extract::{Fields, FromFields};
 use crate::problem::{Outcome, Problem};
+use crate::words::{self, QueueSeverity};
 
 /// A webhook to be made.
 #[derive(utoipa::ToSchema)]
-#[schema(as = WebhookMembers)]
+#[schema(as = WebhookMembers, example = json!({
+    "name": "on-call", "url": "https://hooks.slack.com/services/T0/B0/XXXX", "format": "slack", "minimum_severity": "High"
+}))]
 pub(super) struct Members {
     /// What people call it; unique.
-    #[schema(example = "on-call")]
+    #[schema(max_length = 64, pattern = r"\S")]
     pub(super) name: String,
     /// Where messages go: `https://`, to a public address or one in `WEBHOOK_ALLOWED_NETWORKS`.
-    #[schema(example = "https://hooks.slack.com/services/T0/B0/XXXX")]
+    #[schema(min_length = 1, max_length = 2_000)]
     pub(super) url: String,
-    /// `standard` (unless told) or `slack`.
-    #[schema(value_type = Option<String>, example = "slack")]
+    /// `standard` unless told.
+    #[schema(value_type = Option<words::WebhookFormat>)]
     pub(super) format: WebhookFormat,
     /// Alerts below it are not told (`Low`: all are).
-    #[schema(value_type = Option<String>, example = "High")]
+    #[schema(value_type = Option<QueueSeverity>)]
     pub(super) minimum_severity: Severity,
 }
 
 /// What is to be changed of a webhook; what is left out stays as it is.
 #[derive(utoipa::ToSchema)]
-#[schema(as = WebhookChanges)]
+#[schema(as = WebhookChanges, example = json!({ "minimum_severity": "Critical", "enabled": true }))]
 pub(super) struct Changes {
-    #[schema(example = "on-call")]
+    #[schema(max_length = 64)]
     pub(super) name: Option<String>,
-    #[schema(example = "https://hooks.slack.com/services/T0/B0/XXXX")]
+    #[schema(max_length = 2_000)]
     pub(super) url: Option<String>,
     /// Only as it is: another format is another webhook.
-    #[schema(value_type = Option<String>, example = "slack")]
+    #[schema(value_type = Option<words::WebhookFormat>)]
     pub(super) format: Option<WebhookFormat>,
-    #[schema(value_type = Option<String>, example = "Critical")]
+    #[schema(value_type = Option<QueueSeverity>)]
     pub(super) minimum_severity: Option<Severity>,
-    #[schema(example = true)]
     pub(super) enabled: Option<bool>,
 }
 

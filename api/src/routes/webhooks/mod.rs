@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use domain::{LogType, Severity, Timestamp};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use store::{NewWebhook, WebhookChange, WebhookRow};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -24,6 +24,7 @@ use crate::hooks::Webhooks;
 use crate::openapi::changed;
 use crate::problem::{Outcome, Problem};
 use crate::state::AppState;
+use crate::words::{QueueSeverity, WebhookFormat};
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
     let router = both(OpenApiRouter::new(), routes!(list, create));
@@ -44,25 +45,25 @@ struct View {
     /// As far as people may see it: path and query of many receivers are their secret.
     #[schema(example = "https://hooks.slack.com/…")]
     url: String,
-    #[schema(example = "slack")]
+    #[schema(value_type = WebhookFormat)]
     format: &'static str,
     /// Alerts below it are not told.
-    #[schema(value_type = String, example = "High")]
+    #[schema(value_type = QueueSeverity)]
     minimum_severity: Severity,
     enabled: bool,
     /// Why it is not enabled.
-    #[schema(example = "its receiver answered 410 Gone")]
+    #[schema(required, example = "its receiver answered 410 Gone")]
     disabled_reason: Option<String>,
     created_by: String,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     /// Since when no attempt has succeeded.
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(required, value_type = Option<String>, format = DateTime)]
     failing_since: Option<Timestamp>,
     /// Why the last attempt failed, if it did.
-    #[schema(example = "answered 503 Service Unavailable")]
+    #[schema(required, example = "answered 503 Service Unavailable")]
     last_error: Option<String>,
-    #[schema(value_type = Option<String>, format = DateTime)]
+    #[schema(required, value_type = Option<String>, format = DateTime)]
     last_success_at: Option<Timestamp>,
     /// Messages that wait to be delivered.
     pending: i64,
@@ -112,10 +113,9 @@ impl From<WebhookRow> for View {
 changed!(WebhookChanged { webhook: View });
 
 /// A webhook with its secret, which is shown once.
-#[derive(utoipa::ToSchema)]
-#[expect(dead_code, reason = "describes what `told_once` writes")]
+#[derive(Serialize, utoipa::ToSchema)]
 struct WebhookSecret {
-    message: String,
+    message: &'static str,
     /// Signs the messages, as Standard Webhooks has it.
     #[schema(example = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")]
     secret: String,
@@ -129,10 +129,10 @@ struct Tested {
     /// Whether the receiver took the message: it answered 2xx.
     delivered: bool,
     /// What it answered, if it did.
-    #[schema(example = 204)]
+    #[schema(required, example = 204)]
     status: Option<u16>,
     /// Why that is no success.
-    #[schema(example = "no answer within 15 s")]
+    #[schema(required, example = "no answer within 15 s")]
     error: Option<String>,
     took_ms: u64,
 }
@@ -156,9 +156,9 @@ fn sender(app: &AppState) -> Outcome<&Webhooks> {
 }
 
 /// An answer that holds a secret: it is written down nowhere.
-fn told_once(status: StatusCode, message: &str, secret: &str, row: WebhookRow) -> Response {
-    let body = json!({ "message": message, "secret": secret, "webhook": View::from(row) });
-    answer::recorded(answer::json_with(status, &body))
+fn told_once(status: StatusCode, message: &'static str, secret: String, row: WebhookRow) -> Response {
+    let body = WebhookSecret { message, secret, webhook: View::from(row) };
+    answer::recorded(answer::ordered(status, &body))
 }
 
 fn act(caller: &Caller, webhook_id: i64, detail: String) -> domain::Activity {
@@ -213,13 +213,13 @@ async fn create(
         act(&caller, *webhook_id, format!("Created webhook {name} {to}"))
     };
     let row = app.store.create_webhook(new, journal).await.map_err(refused)?;
-    Ok(told_once(StatusCode::CREATED, "Webhook created successfully; its secret is shown only now", &secret, row))
+    Ok(told_once(StatusCode::CREATED, "Webhook created successfully; its secret is shown only now", secret, row))
 }
 
 /// One webhook.
 #[utoipa::path(
     get, path = "/api/webhooks/{webhook_id}", tag = "webhooks",
-    params(("webhook_id" = i64, Path, description = "The webhook")),
+    params(("webhook_id" = i32, Path, description = "The webhook")),
     responses((status = 200, body = View), Allowed<Administer>)
 )]
 async fn one(_: Allowed<Administer>, State(app): State<AppState>, PathId(id): PathId) -> Outcome<Response> {
@@ -230,7 +230,7 @@ async fn one(_: Allowed<Administer>, State(app): State<AppState>, PathId(id): Pa
 /// Changes a webhook. One that is enabled again goes on with the messages that have waited.
 #[utoipa::path(
     patch, path = "/api/webhooks/{webhook_id}", tag = "webhooks",
-    params(("webhook_id" = i64, Path, description = "The webhook")),
+    params(("webhook_id" = i32, Path, description = "The webhook")),
     request_body = Changes,
     responses(
         (status = 200, body = WebhookChanged),
@@ -288,7 +288,7 @@ fn described(caller: &Caller, old: &WebhookRow, change: &WebhookChange) -> domai
 /// Gives a webhook another secret, shown only now. For a day the old one signs as well.
 #[utoipa::path(
     post, path = "/api/webhooks/{webhook_id}/rotate-secret", tag = "webhooks",
-    params(("webhook_id" = i64, Path, description = "The webhook")),
+    params(("webhook_id" = i32, Path, description = "The webhook")),
     responses((status = 200, body = WebhookSecret), Allowed<Administer>)
 )]
 async fn rotate(
@@ -300,13 +300,13 @@ async fn rotate(
     let secret = (sender(&app)?.new_secret)();
     let activity = act(&caller, id, format!("Gave webhook {} another secret", old.name));
     let row = app.store.rotate_webhook_secret(id, secret.clone(), activity).await.map_err(refused)?;
-    Ok(told_once(StatusCode::OK, "Secret changed successfully; it is shown only now", &secret, row))
+    Ok(told_once(StatusCode::OK, "Secret changed successfully; it is shown only now", secret, row))
 }
 
 /// Sends one message now, and says what came back. A webhook that is not enabled can be tested as well.
 #[utoipa::path(
     post, path = "/api/webhooks/{webhook_id}/test", tag = "webhooks",
-    params(("webhook_id" = i64, Path, description = "The webhook")),
+    params(("webhook_id" = i32, Path, description = "The webhook")),
     responses((status = 200, body = Tested), Allowed<Administer>)
 )]
 async fn test(_: Allowed<Administer>, State(app): State<AppState>, PathId(id): PathId) -> Outcome<Response> {
@@ -331,7 +331,7 @@ async fn test(_: Allowed<Administer>, State(app): State<AppState>, PathId(id): P
 /// Removes a webhook with its deliveries.
 #[utoipa::path(
     delete, path = "/api/webhooks/{webhook_id}", tag = "webhooks",
-    params(("webhook_id" = i64, Path, description = "The webhook")),
+    params(("webhook_id" = i32, Path, description = "The webhook")),
     responses((status = 200, body = Done), Allowed<Administer>)
 )]
 async fn remove(
