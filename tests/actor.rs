@@ -10,7 +10,10 @@ use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
+
+use crate::contract::{Contract, Form};
 
 type Body = http_body_util::combinators::BoxBody<Bytes, std::convert::Infallible>;
 
@@ -132,17 +135,34 @@ impl Call {
 
     /// Sends it on a connection of its own.
     pub async fn send(self) -> Answer {
-        let path = self.path.clone();
-        let mut open = self.open().await;
+        let (address, method, path) = (self.address, self.method.clone(), self.path.clone());
+        let mut open = self.unread().await;
         let mut body = Vec::new();
         while let Some(piece) = open.next().await {
             body.extend_from_slice(&piece);
         }
-        Answer { status: open.status, headers: open.headers.clone(), body: body.into(), path }
+        let answer = Answer { status: open.status, headers: open.headers.clone(), body: body.into(), path };
+        let form = told(address, &method, &answer.path, answer.status, &answer.headers).await;
+        if let Some(Err(wrong)) = form.map(|form| form.hold(&answer.body)) {
+            panic!(
+                "{method} {} {}: not as the OpenAPI document tells: {wrong}: {}",
+                answer.path,
+                answer.status,
+                answer.text()
+            );
+        }
+        answer
     }
 
     /// Sends it, and leaves the answer to be read piece by piece.
     pub async fn open(self) -> Open {
+        let (address, method, path) = (self.address, self.method.clone(), self.path.clone());
+        let open = self.unread().await;
+        told(address, &method, &path, open.status, &open.headers).await;
+        open
+    }
+
+    async fn unread(self) -> Open {
         let Self { address, method, path, headers, body } = self;
         let stream = TcpStream::connect(address).await.expect("the program listens");
         let (mut sender, connection) =
@@ -156,6 +176,32 @@ impl Call {
         let (parts, body) = response.into_parts();
         Open { status: parts.status.as_u16(), headers: parts.headers, body, driver }
     }
+}
+
+/// The form that the document gives the body of an answer, if it gives one.
+///
+/// # Panics
+/// If the answer is not in the document.
+async fn told(
+    address: SocketAddr,
+    method: &Method,
+    path: &str,
+    status: u16,
+    headers: &HeaderMap,
+) -> Option<&'static Form> {
+    /// All programs of one build have the same document.
+    static CONTRACT: OnceCell<Contract> = OnceCell::const_new();
+    let contract = CONTRACT.get_or_init(async || {
+        let mut open = Actor::anonymous(address).call("GET", "/api/openapi.json").unread().await;
+        let mut document = Vec::new();
+        while let Some(piece) = open.next().await {
+            document.extend_from_slice(&piece);
+        }
+        Contract::new(&serde_json::from_slice(&document).expect("an OpenAPI document"))
+    });
+    let kind = headers.get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let form = contract.await.form(method.as_str(), path, status, kind);
+    form.unwrap_or_else(|wrong| panic!("{method} {path} {status}: not as the OpenAPI document tells: {wrong}"))
 }
 
 /// An answer whose body still comes.

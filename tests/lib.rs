@@ -2,7 +2,7 @@
 //!
 //! - [`TestApp`]: store, API and workers in a temporary directory; nothing is mocked.
 //! - [`Actor`]: somebody with a token, or without one. [`Call`]: one request being put together. [`Answer`]: its answer;
-//!   [`Open`]: one that still comes.
+//!   [`Open`]: one that still comes. Each is held against the program's OpenAPI document (`contract.rs`).
 //! - The stories stand in `tests/stories`, one file a subject.
 //!
 //! # How to add a story
@@ -11,6 +11,8 @@
 
 mod actor;
 mod app;
+mod contract;
 
 pub use actor::{Actor, Answer, Call, Open};
 pub use app::{Builder, PASSWORD, TestApp};
+pub use contract::Form;

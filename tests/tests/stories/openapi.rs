@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
-use story_tests::TestApp;
+use story_tests::{Form, TestApp};
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
@@ -133,6 +133,43 @@ async fn each_operation_is_told_in_full() {
         }
     }
     resolve(&document, &document);
+}
+
+#[tokio::test]
+async fn each_body_has_an_example_and_each_example_is_valid() {
+    let app = TestApp::start().await;
+    let document = document(&app).await;
+    let mut examples = 0;
+    let mut hold = |place: &str, schema: &Value, example: &Value| {
+        let held = Form::of(&document, schema).hold(example.to_string().as_bytes());
+        held.unwrap_or_else(|wrong| panic!("the example of {place}: {wrong}: {example}"));
+        examples += 1;
+    };
+    for (name, schema) in document["components"]["schemas"].as_object().expect("schemas") {
+        if let Some(example) = schema.get("example") {
+            hold(name, schema, example);
+        }
+        for (member, schema) in schema["properties"].as_object().into_iter().flatten() {
+            if let Some(example) = schema.get("example") {
+                hold(&format!("{name}.{member}"), schema, example);
+            }
+        }
+    }
+    for (path, method, operation) in operations(&document) {
+        let contents = operation["requestBody"]["content"].as_object();
+        for (kind, content) in contents.into_iter().flatten() {
+            let place = format!("{method} {path} {kind}");
+            match content.get("example") {
+                Some(example) => hold(&place, &content["schema"], example),
+                None => {
+                    let target =
+                        content["schema"]["$ref"].as_str().expect("a schema of its own").trim_start_matches('#');
+                    assert!(document.pointer(target).expect("a schema").get("example").is_some(), "{place}");
+                }
+            }
+        }
+    }
+    assert!(examples > 25, "{examples} examples");
 }
 
 /// Each reference leads somewhere.
