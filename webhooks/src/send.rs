@@ -191,6 +191,7 @@ impl Sender {
                 None => format!("answered {}", status.as_u16()),
             }),
         };
+        let asked = asked.filter(|_| error.is_some());
         Answer { status: Some(status.as_u16()), error, asked }
     }
 

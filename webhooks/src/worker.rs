@@ -1,6 +1,8 @@
 //! What is due → requests → what came of them, while this process leads.
 //!
-//! Each webhook has so many places and no more, so a receiver that is slow holds up its own messages and nobody else's.
+//! Each webhook has so many places and no more, so a receiver that is slow holds up its own messages and nobody else's. One
+//! that asks to be left alone is told nothing for so long, or a burst would use up the attempts of many messages (Slack takes
+//! one a second).
 //! What came of an attempt is recorded before the message can be due again; whoever dies between the two sends it once
 //! more under the same id.
 
@@ -46,7 +48,8 @@ pub async fn run(store: Store, sender: Sender, stop: CancellationToken) {
 
 /// Delivers until the lead is lost or the process is to stop.
 async fn lead(store: &Store, sender: &Sender, mut lease: Lease, stop: &CancellationToken) {
-    let mut work = Work { store, sender, stop, tasks: JoinSet::new(), under_way: HashMap::new(), swept: None };
+    let (tasks, under_way, resting) = (JoinSet::new(), HashMap::new(), HashMap::new());
+    let mut work = Work { store, sender, stop, tasks, under_way, resting, swept: None };
     while !stop.is_cancelled() {
         match lease.is_held().await {
             Ok(true) => {}
@@ -81,12 +84,20 @@ struct Place {
     delivery_id: i64,
 }
 
+/// A webhook whose receiver asked to be left alone.
+struct Rest {
+    webhook_id: i64,
+    until: Timestamp,
+}
+
 struct Work<'a> {
     store: &'a Store,
     sender: &'a Sender,
     stop: &'a CancellationToken,
-    tasks: JoinSet<()>,
+    tasks: JoinSet<Option<Rest>>,
     under_way: HashMap<Id, Place>,
+    /// Webhooks that are told nothing until then.
+    resting: HashMap<i64, Timestamp>,
     /// When what nobody tries was last given up.
     swept: Option<Timestamp>,
 }
@@ -103,8 +114,11 @@ impl Work<'_> {
             }
             self.swept = Some(now);
         }
+        self.resting.retain(|_, until| *until > now);
         for webhook_id in self.store.webhooks_with_due().await? {
-            self.fill(webhook_id).await?;
+            if !self.resting.contains_key(&webhook_id) {
+                self.fill(webhook_id).await?;
+            }
         }
         Ok(())
     }
@@ -144,9 +158,12 @@ impl Work<'_> {
         }
     }
 
-    fn ended(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>) {
+    fn ended(&mut self, ended: Result<(Id, Option<Rest>), tokio::task::JoinError>) {
         let id = match ended {
-            Ok((id, ())) => id,
+            Ok((id, rest)) => {
+                self.resting.extend(rest.map(|rest| (rest.webhook_id, rest.until)));
+                id
+            }
             Err(error) => {
                 tracing::error!(%error, "an attempt to tell a webhook failed; it is made again");
                 error.id()
@@ -165,7 +182,13 @@ impl Work<'_> {
 }
 
 /// One attempt, and what came of it into the store.
-async fn attempt(store: Store, sender: Sender, target: WebhookTarget, due: DueDelivery, stop: CancellationToken) {
+async fn attempt(
+    store: Store,
+    sender: Sender,
+    target: WebhookTarget,
+    due: DueDelivery,
+    stop: CancellationToken,
+) -> Option<Rest> {
     let answer = sender.deliver(&target, &due, store.now()).await;
     let now = store.now();
     let next = match answer.error {
@@ -185,13 +208,12 @@ async fn attempt(store: Store, sender: Sender, target: WebhookTarget, due: DueDe
     // Until it is recorded the place stays taken: a full disk must not have the same sent again and again.
     while let Err(error) = store.webhook_attempted(attempted.clone()).await {
         tracing::warn!(%error, "what came of a message to a webhook could not be recorded; trying again");
-        if stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await.is_none() {
-            return;
-        }
+        stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await?;
     }
     if answer.is_gone() {
         disable(&store, webhook_id).await;
     }
+    answer.asked.map(|asked| Rest { webhook_id, until: schedule::rest(now, asked) })
 }
 
 /// Counts and logs it. An alert is named by its id alone.
