@@ -14,6 +14,11 @@ use crate::address::Networks;
 #[error("{0}")]
 pub(crate) struct Refused(&'static str);
 
+/// A name that is reserved for leading nowhere.
+#[derive(Debug, thiserror::Error)]
+#[error("a name that leads nowhere")]
+struct Nowhere;
+
 /// The system's resolver, less what may not be reached.
 pub(crate) struct Filtering {
     pub(crate) networks: Arc<Networks>,
@@ -25,6 +30,10 @@ impl Resolve for Filtering {
     fn resolve(&self, name: Name) -> Resolving {
         let (networks, encrypted) = (Arc::clone(&self.networks), self.encrypted);
         Box::pin(async move {
+            // RFC 6761: no resolver is to be asked.
+            if name.as_str().trim_end_matches('.').ends_with(".invalid") {
+                return Err(Nowhere.into());
+            }
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let kept = permitted(found, &networks, encrypted)?;
             Ok(Box::new(kept.into_iter()) as Addrs)
