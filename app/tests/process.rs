@@ -1,23 +1,20 @@
 //! The binary as a service manager and a script see it: what it writes, what it leaves, how it ends.
 
+#[allow(dead_code, reason = "other tests use the rest of it")]
+#[path = "common/server.rs"]
+mod server;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use server::{Server, program};
 use tempfile::TempDir;
-
-/// The program in a directory of its own, without anything of this process's environment.
-fn program(folder: &Path, words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_security-analytics"));
-    command.args(words).current_dir(folder).env_clear().env("LISTEN", "127.0.0.1:0").stdin(Stdio::null());
-    command
-}
 
 fn output(folder: &Path, words: &[&str]) -> Output {
     program(folder, words).output().expect("the program starts")
@@ -25,78 +22,6 @@ fn output(folder: &Path, words: &[&str]) -> Output {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("text")
-}
-
-/// A running server; killed when the test is over, however it ends.
-struct Server {
-    child: Child,
-    address: SocketAddr,
-    log: Vec<Value>,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Fails where it has ended already.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-impl Server {
-    fn start(folder: &Path, env: &[(&str, &str)]) -> Self {
-        let mut command = program(folder, &[]);
-        let mut child = command.envs(env.iter().copied()).stderr(Stdio::piped()).spawn().expect("the program starts");
-        let (mut log, mut address) = (Vec::new(), None);
-        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-        // The line after the address tells of a made password.
-        for line in lines.by_ref() {
-            let line: Value = serde_json::from_str(&line.expect("text")).expect("a log of JSON lines");
-            address = address.or_else(|| line["address"].as_str()?.parse().ok());
-            log.push(line);
-            if address.is_some() {
-                break;
-            }
-        }
-        // Nobody else reads what follows, and a full pipe would stop the server.
-        std::thread::spawn(move || lines.for_each(drop));
-        let address = address.expect("it says where it listens");
-        let server = Self { child, address, log };
-        let begun = Instant::now();
-        while server.request("GET", "/api/health", None, None).is_none() {
-            assert!(begun.elapsed() < Duration::from_secs(10), "it does not answer");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        server
-    }
-
-    /// Status and body, or nothing where the connection broke.
-    fn request(&self, method: &str, path: &str, token: Option<&str>, body: Option<Value>) -> Option<(u16, Value)> {
-        let mut stream = TcpStream::connect(self.address).ok()?;
-        let body = body.map(|body| body.to_string()).unwrap_or_default();
-        let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{token}Content-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n",
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let status = answer.split(' ').nth(1)?.parse().ok()?;
-        let (_, body) = answer.split_once("\r\n\r\n")?;
-        Some((status, serde_json::from_str(body).unwrap_or(Value::Null)))
-    }
-
-    fn log_in(&self, name: &str, password: &str) -> (u16, String) {
-        let body = json!({"username": name, "password": password});
-        let (status, answer) = self.request("POST", "/api/auth/login", None, Some(body)).expect("an answer");
-        (status, answer["token"].as_str().unwrap_or_default().to_owned())
-    }
-
-    fn signal(&self, signal: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().expect("kill").success());
-    }
 }
 
 fn folder() -> TempDir {
@@ -288,7 +213,7 @@ fn a_copy_of_a_live_database_is_a_database() {
 fn completions_need_nothing() {
     let folder = folder();
     fs::write(folder.path().join(".env"), "not a setting").expect("written");
-    for shell in ["bash", "zsh", "fish"] {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
         let script = output(folder.path(), &["completions", shell]);
         assert!(script.status.success() && text(&script.stdout).contains("reset-password"), "{shell}");
     }

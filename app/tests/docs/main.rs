@@ -11,6 +11,9 @@
 //! A command of the program is read by its own command line wherever it stands, also where it cannot be run here.
 
 mod references;
+#[allow(dead_code, reason = "other tests use the rest of it")]
+#[path = "../common/server.rs"]
+mod server;
 mod settings;
 mod shell;
 mod text;
@@ -112,7 +115,7 @@ fn refused(command: &str) -> Option<clap::Error> {
 fn the_first_five_minutes_are_as_the_readme_tells_them() {
     let Some(folder) = available(&["bash", "curl"]).then(Folder::new) else { return };
     let server = folder.serve(&[]);
-    let api = |text: String| text.replace("127.0.0.1:5000", &server.address);
+    let api = |text: String| text.replace("127.0.0.1:5000", &server.address.to_string());
     let walk = api(block("README.md", "api=http")).replace("PASSWORD", &folder.password());
     let look = block("README.md", "curl -s $api/analytics/flagged-activities");
     // The README shows the beginning of what a person sees, who is slower than a script.
@@ -175,7 +178,7 @@ fn a_webhook_is_made_and_its_messages_taken_as_the_page_says() {
     let server = folder.serve(&["--config", "own.toml"]);
     // Ports that are free now; the page's are for people.
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
-    let login = block("README.md", "api=http").replace("127.0.0.1:5000", &server.address);
+    let login = block("README.md", "api=http").replace("127.0.0.1:5000", &server.address.to_string());
     let (login, _) = login.replace("PASSWORD", &folder.password()).split_once("\nfor ").map_or_else(
         || panic!("the README logs in before it guesses"),
         |(login, guesses)| (login.to_owned(), guesses.to_owned()),

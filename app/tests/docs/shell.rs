@@ -1,15 +1,14 @@
 //! A server of the test's own, and bash beside it.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_security-analytics");
+use crate::server::{PROGRAM, Server};
 
 /// Whether these can be started here. Where servers are required, so are they.
 pub(crate) fn available(tools: &[&str]) -> bool {
@@ -26,21 +25,6 @@ pub(crate) fn parsed(text: &str) -> Value {
 
 /// A directory to work in, removed in the end.
 pub(crate) struct Folder(TempDir);
-
-/// A running server; killed in the end.
-pub(crate) struct Server {
-    child: Child,
-    /// `127.0.0.1` and the port that was free.
-    pub(crate) address: String,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Fails where it has ended already.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
 
 impl Folder {
     pub(crate) fn new() -> Self {
@@ -64,18 +48,7 @@ impl Folder {
 
     /// The program serves with these words, until what is returned is dropped.
     pub(crate) fn serve(&self, words: &[&str]) -> Server {
-        let mut command = self.command(PROGRAM);
-        let mut child =
-            command.args(words).env("LISTEN", "127.0.0.1:0").stderr(Stdio::piped()).spawn().expect("started");
-        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-        let said = |line: std::io::Result<String>| {
-            let line = parsed(&line.expect("text"));
-            line["address"].as_str().map(str::to_owned)
-        };
-        let address = lines.by_ref().find_map(said).expect("it says where it listens");
-        // Nobody else reads what follows, and a full pipe would stop the server.
-        std::thread::spawn(move || lines.for_each(drop));
-        Server { child, address }
+        Server::spawn(self.command(PROGRAM).args(words).env("LISTEN", "127.0.0.1:0"), drop)
     }
 
     /// Of the Admin of a server that was started here, made at its first start.
