@@ -16,6 +16,7 @@
 //! | `logging` | text on a terminal, JSON elsewhere |
 //! | [`failure`] | why a command did not do what was asked: one line and an exit code |
 //! | `output` | standard output: the only place that writes to it |
+//! | `progress` | how far long work is, on a terminal |
 //!
 //! # How to add a command
 //! Its words in `cli`, its file in `commands` with `pub(crate) fn run(args, &Context) -> Outcome` (async where it
@@ -35,6 +36,7 @@ mod lifecycle;
 mod logging;
 mod metrics;
 mod output;
+mod progress;
 mod readiness;
 mod roles;
 mod server;

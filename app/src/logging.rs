@@ -8,6 +8,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Config, LogFormat};
 use crate::failure::{Failure, Outcome};
+use crate::output;
 
 /// Starts the log of this process. `level` is what holds where the configuration names no filter.
 ///
@@ -23,7 +24,7 @@ pub(crate) fn start(config: &Config, level: &str) -> Outcome {
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     let started = match format {
-        LogFormat::Text => registry.with(layer.with_ansi(terminal)).try_init(),
+        LogFormat::Text => registry.with(layer.with_ansi(output::is_coloured(&io::stderr()))).try_init(),
         LogFormat::Json => registry.with(layer.json().flatten_event(true)).try_init(),
     };
     // Fails only where the process has a log already, as in tests that run commands side by side.

@@ -40,8 +40,8 @@ pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// Whether colours help whoever reads standard output: on a terminal, unless `NO_COLOR` says otherwise.
+/// Whether colours help whoever reads a stream: on a terminal, unless `NO_COLOR` says otherwise (<https://no-color.org>).
 #[must_use]
-pub(crate) fn is_coloured() -> bool {
-    is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+pub(crate) fn is_coloured(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

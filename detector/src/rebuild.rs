@@ -9,7 +9,7 @@ use domain::{Activity, Partition, Timestamp, source_key, user_key};
 use store::{NewGap, Position, StoredRange};
 
 use crate::engine::Engine;
-use crate::recovery::{PAGE, Recovered};
+use crate::recovery::{PAGE, Pace, Recovered};
 use crate::snapshots;
 use crate::worker::{GRACE, Parts, WorkerError};
 
@@ -41,8 +41,8 @@ pub(crate) async fn rebuild(
             None => {}
         }
         let (replayed, more) = blocking({
-            let lateness = parts.lateness;
-            move || again(engine, replay, lateness, watermark)
+            let (lateness, pace) = (parts.lateness, Pace::new(partition));
+            move || again(engine, replay, lateness, watermark, pace)
         })
         .await??;
         engine = replayed;
@@ -67,6 +67,7 @@ fn again(
     mut replay: Replay,
     lateness: i64,
     watermark: Timestamp,
+    mut pace: Pace,
 ) -> Result<(Engine, usize), WorkerError> {
     let (mut events, mut newest) = (0, Timestamp::MIN);
     loop {
@@ -83,6 +84,7 @@ fn again(
             }
         }
         engine.advance(newest.plus(-lateness - GRACE).min(watermark));
+        pace.fed(events, newest);
     }
 }
 
@@ -97,12 +99,13 @@ async fn stored_ones(
 ) -> Result<(Engine, usize), WorkerError> {
     let (partition, partitions) = (parts.partition, kafka.partitions);
     let range = StoredRange { from: reach, to: watermark, up_to_seq: None, late: false };
-    let (mut events, mut after) = (0, None);
+    let (mut events, mut after, mut pace) = (0, None, Pace::new(partition));
     loop {
         let page = parts.store.stored_activities(&range, after, PAGE).await?;
         let Some(last) = page.last() else { return Ok((engine, events)) };
         after = Some(last.cursor());
-        let decided = last.activity.occurred_at.plus(-1).min(watermark.plus(-parts.lateness - GRACE));
+        let until = last.activity.occurred_at;
+        let decided = until.plus(-1).min(watermark.plus(-parts.lateness - GRACE));
         (engine, events) = blocking(move || {
             for row in page.iter().filter(|row| is_of(partition, partitions, &row.activity)) {
                 engine.observe(&row.activity);
@@ -112,6 +115,7 @@ async fn stored_ones(
             (engine, events)
         })
         .await?;
+        pace.fed(events, until);
     }
 }
 

@@ -6,10 +6,12 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bus::Reader;
-use domain::{Activity, Timestamp};
+use domain::{Activity, Partition, Timestamp};
 use store::{DETECTOR, INGEST, NewGap, Position, Store, StoredActivity, StoredRange};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::engine::Engine;
@@ -21,6 +23,8 @@ use crate::worker::{Parts, WorkerError};
 pub(crate) const PAGE: i64 = 5_000;
 /// Records of the journal that are read at once.
 const BATCH: usize = 1_000;
+/// How often it is said how far coming back is.
+const TELL: Duration = Duration::from_secs(5);
 
 /// An engine that knows what the one before it knew.
 pub(crate) struct Recovered {
@@ -35,6 +39,27 @@ pub(crate) struct Recovered {
     pub(crate) gaps: Vec<NewGap>,
     /// How many activities that took.
     pub(crate) events: usize,
+}
+
+/// Says now and then how far the engine is with what it needs to know of the past: that can take minutes.
+pub(crate) struct Pace {
+    partition: Partition,
+    told: Instant,
+}
+
+impl Pace {
+    /// Of a partition's engine, from now on.
+    pub(crate) fn new(partition: Partition) -> Self {
+        Self { partition, told: Instant::now() }
+    }
+
+    /// The engine has been fed so many activities, up to this time.
+    pub(crate) fn fed(&mut self, events: usize, up_to: Timestamp) {
+        if self.told.elapsed() >= TELL {
+            self.told = Instant::now();
+            tracing::info!(partition = %self.partition, events, %up_to, "the detector reads what its rules need of the past");
+        }
+    }
 }
 
 /// Closes open alerts of rules that are gone or have changed since a detector last ran.
@@ -65,7 +90,7 @@ pub(crate) async fn recover(parts: &Parts) -> Result<Recovered, WorkerError> {
     let mut tail = Tail::read(parts, known, offset).await?;
     tail.activities.retain(|activity| activity.occurred_at > engine.watermark());
     let range = StoredRange { from, to: Timestamp::MAX, up_to_seq: Some(offset), late: false };
-    let (mut events, mut after) = (0, None);
+    let (mut events, mut after, mut pace) = (0, None, Pace::new(parts.partition));
     // A detector that has never stored anything has seen nothing.
     let mut page = if offset > known { store.stored_activities(&range, after, PAGE).await? } else { Vec::new() };
     while let Some(last) = page.last() {
@@ -75,6 +100,7 @@ pub(crate) async fn recover(parts: &Parts) -> Result<Recovered, WorkerError> {
         page.retain(|row| row.seq > known);
         events += page.len() + unstored.len();
         engine = feed(engine, unstored, page, tail.ids.clone(), until.plus(-1).min(watermark)).await?;
+        pace.fed(events, until);
         page = store.stored_activities(&range, after, PAGE).await?;
     }
     let unstored = tail.until(Timestamp::MAX);

@@ -10,8 +10,9 @@ use clap::{Args, Subcommand};
 Example:
   security-analytics demo
 
-It runs in a temporary directory and on a port of its own, touches nothing of ./data, and goes on until Ctrl-C, which
-removes it all.")]
+It runs in a temporary directory and on a port of its own, touches nothing of ./data, and goes on until Ctrl-C, \
+which removes it all. It prints the dashboard's address and password, and each attack when it is caught, with the \
+rule and a link to the alert. With --no-wait: exit code 1 if an attack was not caught.")]
 pub struct Demo {
     /// How many people are at work
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1_000))]
@@ -22,7 +23,7 @@ pub struct Demo {
     /// How long the attacks take, such as 30s
     #[arg(long = "for", value_name = "DURATION", default_value = "25s")]
     pub length: String,
-    /// End when the last attack was caught; exit code 1 if one was not
+    /// End with the last attack, without waiting for Ctrl-C
     #[arg(long)]
     pub no_wait: bool,
 }
@@ -35,7 +36,9 @@ Examples:
   zcat old.ndjson.gz | security-analytics backtest --events - --rules my-rules/
   security-analytics backtest --stored --from 2026-01-01 --to 2026-02-01
 
-Alerts go to standard output unless --alerts names a file; the summary goes to standard error.")]
+Alerts go to standard output unless --alerts names a file, one JSON object a line; the summary (events, late, \
+rejected, alerts by rule) goes to standard error. Lines that are no activity are counted and named there, and stop \
+nothing: the exit code is 0 whether or not there are alerts.")]
 pub struct Backtest {
     /// NDJSON files in the order given, `-` for standard input; may be repeated
     #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "stored", conflicts_with = "stored")]
@@ -63,7 +66,8 @@ pub struct Backtest {
 Example:
   security-analytics reprocess --from 2026-01-01 --to 2026-01-08
 
-Running it again stores nothing twice.")]
+It prints how many activities were looked at and how many alerts were missing, then each of these. It may run \
+beside the server. Running it again stores nothing twice.")]
 pub struct Reprocess {
     /// From this time on (RFC 3339 or a day)
     #[arg(long, value_name = "TIME")]
@@ -77,25 +81,37 @@ pub struct Reprocess {
 #[derive(Debug, Subcommand)]
 pub enum Rules {
     /// Validate rules: errors with file, line and hint; exit code 1 if there are any
-    #[command(after_help = "Example:\n  security-analytics rules check my-rules/ more.yml")]
+    #[command(after_help = "\
+Examples:
+  security-analytics rules check my-rules/ more.yml
+  security-analytics rules check --rules my-rules/
+
+It prints one line where all are valid; else a line for each error, with file, line and what to change. Without \
+paths: the rules that a server with this configuration would run, RULES included.")]
     Check {
         /// Rule files or folders [default: the configured rules]
         paths: Vec<PathBuf>,
     },
     /// The active rules: id, title, level, techniques, window, key, memory per key, what they give, and whether they
     /// decide at once or when the watermark has passed
-    #[command(after_help = "Example:\n  security-analytics rules list | grep T1110")]
+    #[command(after_help = "\
+Examples:
+  security-analytics rules list | grep T1110
+  security-analytics rules list my-rules/
+
+One line a rule, a title above the columns.")]
     List {
         /// Rule files or folders that replace or add to the built-in set
         paths: Vec<PathBuf>,
     },
-    /// Run the scenario folders that stand beside the rules; exit code 1 on a difference, which is shown
+    /// Run the scenario folders that stand beside the rules; exit code 1 if one differs
     #[command(after_help = "\
 Example:
   security-analytics rules test my-rules/
 
-A scenario is my-rules/tests/<name of the rule>/<case>/ with events.ndjson and expected.ndjson: the alerts of that
-rule, each line any of its members; an empty file says that there is none.")]
+A scenario is my-rules/tests/<name of the rule>/<case>/ with events.ndjson and expected.ndjson: the alerts of that \
+rule, each line any of its members; an empty file says that there is none. It prints what differs, and how many \
+passed.")]
     Test {
         /// Folders to search for scenarios [default: ./rules]
         paths: Vec<PathBuf>,
@@ -106,6 +122,13 @@ rule, each line any of its members; an empty file says that there is none.")]
 #[derive(Debug, Subcommand)]
 pub enum Key {
     /// Make a key; it is shown once and stored as a digest
+    #[command(after_help = "\
+Examples:
+  security-analytics key create firewall
+  security-analytics key create pipeline --expires 2027-01-01
+
+The key alone goes to standard output, so that it can be kept: key=$(security-analytics key create NAME). It is \
+sent as `Authorization: Bearer <key>` with POST /api/logs/. A running server takes it at once.")]
     Create {
         /// The system that will use it; becomes the origin of what it posts
         name: String,
@@ -116,9 +139,11 @@ pub enum Key {
         #[arg(long, value_name = "TIME")]
         expires: Option<String>,
     },
-    /// All keys, without their secrets
+    /// All keys, without their secrets: name, id, scope, when made, state
+    #[command(after_help = "Example:\n  security-analytics key list")]
     List,
-    /// End a key at once
+    /// End a key: a running server refuses it within a second; exit code 1 if there is none of that name
+    #[command(after_help = "Example:\n  security-analytics key revoke firewall")]
     Revoke {
         /// Its name
         name: String,
@@ -129,7 +154,13 @@ pub enum Key {
 #[derive(Debug, Subcommand)]
 pub enum Admin {
     /// Give a user a new password and end its sessions
-    #[command(after_help = "The password is read from standard input (--password-stdin) or made and shown once.")]
+    #[command(after_help = "\
+Examples:
+  security-analytics admin reset-password ann
+  security-analytics admin reset-password ann --password-stdin < password.txt
+
+A password that is made goes to standard output, once. A running server notices within a second. Exit code 1: there \
+is no such user.")]
     ResetPassword {
         /// The user's name
         user: String,
@@ -138,7 +169,12 @@ pub enum Admin {
         password_stdin: bool,
     },
     /// Make a user
-    #[command(after_help = "Example:\n  security-analytics admin create-user ann --role supervisor")]
+    #[command(after_help = "\
+Examples:
+  security-analytics admin create-user ann --role supervisor
+  security-analytics admin create-user ben --role employee --password-stdin < password.txt
+
+A password that is made goes to standard output, once. Exit code 1: there is a user of that name.")]
     CreateUser {
         /// The user's name
         user: String,
@@ -160,12 +196,15 @@ pub enum Admin {
 /// `import`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
+Examples:
   security-analytics import --from mysql://reader:secret@old-host/inventory
+  security-analytics import --from mysql://reader:secret@old-host/inventory --zone +02:00
 
-It only reads there. Run it again as often as you like: what is here already stays as it is. Users keep their
-passwords. Logs are history: nothing of them is alerted live; `backtest --stored` shows what the rules say of them, and
-`reprocess` stores it.")]
+It only reads there. With the embedded database the server must not run meanwhile. It prints how many rows of each \
+table were taken, and why others were not; IMPORT_FROM in place of --from keeps the password out of the list of \
+processes. Run it again as often as you like: what is here already stays as it is. Users keep their passwords. Logs \
+are history: nothing of them is alerted live; `backtest --stored` shows what the rules say of them, and `reprocess` \
+stores it.")]
 pub struct Import {
     /// Its database
     #[arg(long, value_name = "URL", env = "IMPORT_FROM", hide_env_values = true)]
@@ -179,18 +218,33 @@ pub struct Import {
 #[derive(Debug, Subcommand)]
 pub enum Dlq {
     /// The newest, with the reason of each
+    #[command(after_help = "\
+Example:
+  security-analytics dlq list --limit 10
+
+Two lines a record: its number, when, from which topic, partition and offset, why; and how its text begins.")]
     List {
         /// How many
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=100_000))]
         limit: i64,
     },
     /// One, whole: the reason on standard error, its text on standard output
+    #[command(after_help = "\
+Example:
+  security-analytics dlq show 17 > record.json
+
+Exit code 1: there is none of that number.")]
     Show {
         /// Its number
         id: i64,
     },
     /// Try some again: what can be read now becomes an activity, once; exit code 1 if any is left
-    #[command(after_help = "Example:\n  security-analytics dlq replay 17 18")]
+    #[command(after_help = "\
+Examples:
+  security-analytics dlq replay 17 18
+  security-analytics dlq replay --all
+
+Those that stay are named with the reason, on standard error.")]
     Replay {
         /// Their numbers
         #[arg(required_unless_present = "all", conflicts_with = "all")]
@@ -205,9 +259,14 @@ pub enum Dlq {
 #[derive(Debug, Subcommand)]
 pub enum Offsets {
     /// The next offset of each reader in each partition
+    #[command(after_help = "Example:\n  security-analytics offsets list")]
     List,
     /// Forget where a reader stands, after a topic was recreated: it begins at the beginning; stop its role first
-    #[command(after_help = "Example:\n  security-analytics offsets reset ingest --topic activity")]
+    #[command(after_help = "\
+Example:
+  security-analytics offsets reset ingest --topic activity
+
+What comes again is known by its ids and stored once. Exit code 1: nothing is stored of that reader and topic.")]
     Reset {
         /// ingest, detector or intake
         reader: String,
@@ -223,9 +282,17 @@ pub enum Offsets {
 /// `config ...`.
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Every value and where it comes from; secrets are masked
+    /// Every setting, its value, and where that comes from; secrets are masked
+    #[command(after_help = "\
+Examples:
+  security-analytics config show
+  security-analytics config show --config analytics.toml | grep kafka
+
+One line a setting, under its name in the file; in the environment the same name stands in capitals (`log` is \
+RUST_LOG). It works on what was given, valid or not.")]
     Show,
-    /// Is the configuration valid? Exit code 2 if not
+    /// Is the configuration valid? Exit code 2 if not, with what to change
+    #[command(after_help = "Example:\n  security-analytics config check --config analytics.toml")]
     Check,
 }
 
@@ -236,9 +303,10 @@ Examples:
   security-analytics bench http latency
   security-analytics bench engine --events auth.ndjson
 
-Names: http, latency, login, engine; and kafka, which needs DATABASE_URL (an empty database) and KAFKA_BROKERS.
-Everything else runs in a temporary data directory on a port of its own;
-the load generator shares the machine with the server. Give the same run's ratios more trust than its figures.")]
+It prints a table: what was measured, the figure, and beside it the ratio to what the same machine does without us. \
+kafka needs DATABASE_URL (an empty database) and KAFKA_BROKERS; everything else runs in a temporary data directory \
+on a port of its own. The load generator shares the machine with the server: trust the ratios of one run more than \
+its figures.")]
 pub struct Bench {
     /// What to measure [default: all but kafka]
     #[arg(value_parser = ["http", "latency", "login", "engine", "kafka"])]
@@ -257,12 +325,14 @@ pub struct Bench {
 /// `simulate`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Example:
+Examples:
+  security-analytics simulate
   security-analytics simulate --for 30s --attack guessing --attack exfiltration
 
-The Admin's password comes from ADMIN_PASSWORD or from initial-admin-password in the data directory. The key that is
-made for the run is revoked at its end. What is posted stays in the server's history: use one that may hold it.
-Exit code 1: an attack was not caught.")]
+It prints a line for each attack: whom it was about, and which rule caught it after how long. The Admin's password \
+comes from ADMIN_PASSWORD or from initial-admin-password in the data directory. The key that is made for the run is \
+revoked at its end. What is posted stays in the server's history: use one that may hold it. Exit code 1: an attack \
+was not caught.")]
 pub struct Simulate {
     /// The server
     #[arg(long, default_value = "http://127.0.0.1:5000")]
@@ -294,9 +364,9 @@ pub struct Simulate {
 Example:
   security-analytics tail --severity high
 
-The password comes from ADMIN_PASSWORD or from initial-admin-password in the data directory. A line is: when, severity,
-rule, who, and why. A connection that breaks is made again, and nothing that happened meanwhile is left out. Colours are
-for terminals, and not where NO_COLOR is set.")]
+The password comes from ADMIN_PASSWORD or from initial-admin-password in the data directory. A line is: when, \
+severity, rule, who, and why. A connection that breaks is made again, and nothing that happened meanwhile is left \
+out. Colours are for terminals, and not where NO_COLOR is set.")]
 pub struct Tail {
     /// The server
     #[arg(long, default_value = "http://127.0.0.1:5000")]

@@ -23,7 +23,53 @@ Examples:
   security-analytics rules check my-rules/             are these rules valid?
   security-analytics key create firewall               a key for a system that posts events
 
-Exit codes: 0 done, 1 the answer is no, 2 usage or configuration, 3 a dependency is unavailable.";
+`security-analytics COMMAND --help` has examples of each, and says what it prints. Settings without a flag, such as \
+RETENTION or TRUSTED_PROXIES, come from the environment, `.env` or the file: `security-analytics config show` lists \
+all.
+
+Answers go to standard output; notes, progress (on a terminal) and errors to standard error. NO_COLOR is honoured.
+Exit codes: 0 done, 1 the answer is no, 2 usage or configuration, 3 a dependency is unavailable, 70 a fault of ours.";
+
+const SERVE: &str = "\
+Examples:
+  security-analytics serve
+  security-analytics serve --listen 0.0.0.0:8080 --data-dir /var/lib/security-analytics
+
+On a terminal it prints the addresses and, at the first start, the Admin's password; the log goes to standard \
+error. Ctrl-C or SIGTERM finishes what is under way; it ends within ten seconds with exit code 0, a second one ends \
+it at once.";
+
+const API: &str = "\
+Example:
+  security-analytics api --listen 0.0.0.0:5000
+
+It needs DATABASE_URL, KAFKA_BROKERS and JWT_SECRET_KEY, the same in every process. Start as many as you like. \
+Requests are taken while Kafka is away; they wait in the journal.";
+
+const INGEST: &str = "\
+Example:
+  security-analytics ingest --listen 127.0.0.1:5001
+
+It stores what stands in Kafka, and one of its kind publishes the journal there. It needs DATABASE_URL, \
+KAFKA_BROKERS and JWT_SECRET_KEY, the same in every process; start up to KAFKA_PARTITIONS of them. /api/health and \
+/metrics answer on LISTEN.";
+
+const DETECTOR: &str = "\
+Example:
+  security-analytics detector --listen 127.0.0.1:5002 --rules my-rules/
+
+It runs the rules over what stands in Kafka. It needs DATABASE_URL, KAFKA_BROKERS and JWT_SECRET_KEY, the same in \
+every process; start up to KAFKA_PARTITIONS of them. /api/health and /metrics answer on LISTEN.";
+
+const COMPLETIONS: &str = "\
+Examples:
+  security-analytics completions bash | sudo tee /etc/bash_completion.d/security-analytics
+  security-analytics completions zsh > ~/.zfunc/_security-analytics
+  security-analytics completions fish > ~/.config/fish/completions/security-analytics.fish
+  security-analytics completions powershell >> $PROFILE
+
+The script goes to standard output. For one user, bash looks in ~/.local/share/bash-completion/completions. zsh \
+looks in ~/.zfunc where .zshrc has `fpath+=~/.zfunc` before `compinit`.";
 
 /// Turns what people do in a business application into explained risk scores, and keeps the evidence.
 #[derive(Debug, Parser)]
@@ -42,32 +88,35 @@ pub struct Cli {
 #[command(next_help_heading = "Configuration (flag over environment over file over default)")]
 pub struct Settings {
     /// Read settings from this TOML file [env: CONFIG]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Address of the REST API [env: LISTEN] [default: 127.0.0.1:5000]
-    #[arg(long, global = true, value_name = "ADDRESS")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "ADDRESS")]
     pub listen: Option<String>,
     /// Where the embedded database and the made secrets live [env: DATA_DIR] [default: ./data]
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "DIR")]
     pub data_dir: Option<String>,
     /// mysql://user:password@host/database instead of the embedded SQLite file [env: DATABASE_URL]
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "URL")]
     pub database_url: Option<String>,
     /// Kafka brokers, required with MySQL [env: KAFKA_BROKERS]
-    #[arg(long, global = true, value_name = "HOST:PORT,...")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "HOST:PORT,...")]
     pub kafka_brokers: Option<String>,
     /// Rule file or folder: replaces rules with the same id, adds others; `backtest`: these rules only;
     /// may be repeated [env: RULES]
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "PATH")]
     pub rules: Vec<PathBuf>,
     /// Origins that a browser may call from [env: CORS_ORIGINS]
-    #[arg(long, global = true, value_name = "ORIGIN,...")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "ORIGIN,...")]
     pub cors_origins: Option<String>,
     /// What to log: error, warn, info, debug, or a filter such as info,api=debug [env: RUST_LOG]
-    #[arg(long, global = true, value_name = "FILTER")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILTER")]
     pub log: Option<String>,
+    /// No progress on standard error, which is for terminals only anyway
+    #[arg(long, short, global = true, help_heading = "Options")]
+    pub quiet: bool,
     /// text or json [env: LOG_FORMAT] [default: text on a terminal, json elsewhere]
-    #[arg(long, global = true, value_name = "FORMAT")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FORMAT")]
     pub log_format: Option<String>,
 }
 
@@ -75,14 +124,24 @@ pub struct Settings {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the API, ingest and the detector in one process (what no command does, too)
+    #[command(after_help = SERVE)]
     Serve,
     /// Run the API alone, over Kafka and MariaDB
+    #[command(after_help = API)]
     Api,
     /// Run ingest alone, over Kafka and MariaDB
+    #[command(after_help = INGEST)]
     Ingest,
     /// Run the detector alone, over Kafka and MariaDB
+    #[command(after_help = DETECTOR)]
     Detector,
     /// Bring the database to this version and exit
+    #[command(after_help = "\
+Example:
+  security-analytics migrate
+
+It prints the version that the schema has then. Servers do the same when they start, unless AUTO_MIGRATE=false. \
+Migrate before you start new servers beside old ones: the old ones go on working.")]
     Migrate,
     /// Run the rules over events from a file or from the database; changes nothing
     Backtest(Backtest),
@@ -101,6 +160,12 @@ pub enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Copy the embedded database to a new file, also beside a live server
+    #[command(after_help = "\
+Example:
+  security-analytics backup /backup/analytics.db --data-dir /var/lib/security-analytics
+
+The copy is consistent, and holds password hashes: keep it as the database is kept. To restore, put it into an \
+empty data directory as analytics.db.")]
     Backup {
         /// The copy; must not exist
         file: PathBuf,
@@ -114,6 +179,7 @@ pub enum Command {
     #[command(subcommand)]
     Offsets(Offsets),
     /// Completions for a shell, to be sourced or put where it looks for them
+    #[command(after_help = COMPLETIONS)]
     Completions {
         /// bash, elvish, fish, powershell or zsh
         shell: clap_complete::Shell,
@@ -141,6 +207,37 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// Each command without commands of its own, with the words that one types.
+    fn each(command: &clap::Command, words: &str, look: &mut impl FnMut(&str, &clap::Command)) {
+        let mut leaf = true;
+        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+            leaf = false;
+            each(sub, &format!("{words} {}", sub.get_name()), look);
+        }
+        if leaf {
+            look(words, command);
+        }
+    }
+
+    #[test]
+    fn every_command_says_what_it_is_for_and_gives_an_example_of_itself() {
+        let mut seen = 0;
+        each(&Cli::command(), "security-analytics", &mut |words, command| {
+            seen += 1;
+            let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(about.len() > 10, "{words}: {about}");
+            let more = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let mut typed = more.lines().filter(|line| line.starts_with("  "));
+            assert!(more.contains("Example") && typed.clone().any(|line| line.contains(words)), "{words}: {more}");
+            // Wider than clap makes it, a line would be broken where nobody meant it; prose it may break.
+            assert!(typed.all(|line| line.chars().count() <= 100), "{words}: {more}");
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{words}: {argument}");
+            }
+        });
+        assert!(seen > 25, "only {seen} commands");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! `backtest`: which alerts would these events have raised?
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ use crate::data;
 use crate::failure::{Failure, Outcome};
 use crate::hooks;
 use crate::output;
+use crate::progress::{Bar, mebibytes};
 
 /// Rows of one page of stored activities: enough that the way to the database does not count, and a few MiB.
 const PAGE: i64 = 5_000;
@@ -38,7 +39,8 @@ pub(crate) async fn run(args: cli::Backtest, context: &Context) -> Outcome {
     let (alerts, summary) = if args.stored {
         stored(&args, context, rules, lateness).await?
     } else {
-        from_files(&args, engine_settings(context, None).await?, rules, lateness)?
+        let settings = engine_settings(context, None).await?;
+        from_files(&args, Bar::new(context), settings, rules, lateness)?
     };
     let took = begun.elapsed();
     alerts_to.write(&alerts)?;
@@ -53,20 +55,48 @@ fn chosen_rules(context: &Context) -> Outcome<RuleSet> {
 
 fn from_files(
     args: &cli::Backtest,
+    mut bar: Bar,
     settings: Settings,
     rules: Arc<RuleSet>,
     lateness: i64,
 ) -> Outcome<(Vec<Alert>, Summary)> {
     let mut backtest = Backtest::new(rules, settings, lateness);
+    // What comes from a pipe has no length.
+    let length = |path: &PathBuf| fs::metadata(path).ok().filter(fs::Metadata::is_file).map(|file| file.len());
+    let total: Option<u64> = args.events.iter().map(length).sum();
+    let mut read = 0;
     for path in &args.events {
         let read = if path.as_os_str() == "-" {
-            backtest.read(io::stdin().lock())
+            backtest.read(Watched { reader: io::stdin().lock(), read: &mut read, total, bar: &mut bar })
         } else {
-            File::open(path).and_then(|file| backtest.read(file))
+            File::open(path).and_then(|reader| backtest.read(Watched { reader, read: &mut read, total, bar: &mut bar }))
         };
         read.map_err(|error| Failure::usage(format!("--events {}: {error}", path.display())))?;
     }
     Ok(backtest.finish())
+}
+
+/// A reader that says how much of everything was read.
+struct Watched<'a, R> {
+    reader: R,
+    read: &'a mut u64,
+    total: Option<u64>,
+    bar: &'a mut Bar,
+}
+
+impl<R: Read> Read for Watched<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.reader.read(into)?;
+        *self.read += bytes as u64;
+        let (read, total) = (*self.read, self.total);
+        #[expect(clippy::cast_precision_loss, reason = "a share")]
+        let share = total.map(|total| read as f64 / total.max(1) as f64);
+        self.bar.show(share, || match total {
+            Some(total) => format!("{} of {}", mebibytes(read), mebibytes(total)),
+            None => format!("{} read", mebibytes(read)),
+        });
+        Ok(bytes)
+    }
 }
 
 /// Reads pages, one after the other, each a short read: a live server beside it does not notice.
@@ -82,14 +112,19 @@ async fn stored(
     let unreadable = context.failed();
     let mut backtest = Backtest::new(rules, engine_settings(context, Some(&store)).await?, lateness);
     let range = StoredRange { from, to, up_to_seq: None, late: true };
-    let mut after = None;
+    let (mut after, mut first, mut bar, now) = (None, None, Bar::new(context), context.clock.now());
+    let mut events = 0;
     loop {
         let page = store.stored_activities(&range, after, PAGE).await.map_err(unreadable)?;
         for row in &page {
             backtest.stored(&row.activity);
         }
+        events += page.len();
         match page.last() {
             Some(last) if page.len() == usize::try_from(PAGE).unwrap_or(usize::MAX) => {
+                let at = last.activity.occurred_at;
+                let first = *first.get_or_insert(at);
+                bar.show_time(first, at, to.min(now), || format!("{events} activities, up to {at}"));
                 after = Some(last.cursor());
             }
             _ => break,

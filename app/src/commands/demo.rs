@@ -23,6 +23,7 @@ use crate::cli;
 use crate::config::{Config, read, secret};
 use crate::failure::{Failure, Outcome};
 use crate::output;
+use crate::progress::Bar;
 use crate::server::FIRST_ADMIN;
 
 /// Bytes of the password that is made.
@@ -47,7 +48,7 @@ impl Clock for Told {
     }
 }
 
-pub(crate) async fn run(args: cli::Demo, _context: &Context) -> Outcome {
+pub(crate) async fn run(args: cli::Demo, context: &Context) -> Outcome {
     let length =
         read::duration_within(&args.length, "1s", "1d").map_err(|why| Failure::usage(format!("--for {why}")))?;
     let length = Duration::from_micros(length.unsigned_abs());
@@ -64,7 +65,7 @@ pub(crate) async fn run(args: cli::Demo, _context: &Context) -> Outcome {
     let watched = async {
         let begun = Instant::now();
         let mut population = Population::new(args.users, 1);
-        let told = history(&store, &clock, &mut population, begin).await?;
+        let told = history(&store, &clock, &mut population, begin, Bar::new(context)).await?;
         clock.0.store(0, Ordering::SeqCst);
         let took = begun.elapsed().as_secs_f64();
         output::print(screen(&url, output::is_terminal().then_some(&password), args.users, args.days, told, took))?;
@@ -85,7 +86,13 @@ fn midnight(at: Timestamp) -> Timestamp {
 }
 
 /// Tells the past, day by day, and waits until the rules have seen it; how many activities that were.
-async fn history(store: &Store, clock: &Told, population: &mut Population, begin: Timestamp) -> Outcome<usize> {
+async fn history(
+    store: &Store,
+    clock: &Told,
+    population: &mut Population,
+    begin: Timestamp,
+    mut bar: Bar,
+) -> Outcome<usize> {
     let (now, mut told) = (SystemClock.now(), 0);
     let mut midnight = begin;
     while midnight < now {
@@ -108,6 +115,7 @@ async fn history(store: &Store, clock: &Told, population: &mut Population, begin
             appended.map_err(|error| Failure::unavailable(format!("history cannot be kept: {error}")))?;
         }
         midnight = midnight.plus(DAY);
+        bar.show_time(begin, midnight, now, || format!("{told} activities of the past"));
     }
     let failed = |error: store::Error| Failure::unavailable(format!("the database cannot be read: {error}"));
     let (last, begun) = (store.journal_status().await.map_err(failed)?.last_seq, Instant::now());
@@ -172,6 +180,7 @@ async fn live(
         run: format!("{:08x}", rand::random::<u32>()),
         posted: 0,
         told: Some(url.to_owned()),
+        bar: None,
     };
     simulation.go(server, key.clone(), &mut admin, RATE, length).await.map_err(failed)?;
     let night = admin.ask(&Method::GET, "/api/alerts/?user=insider", "").await.map_err(failed)?;

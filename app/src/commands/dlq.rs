@@ -9,6 +9,7 @@ use super::{Context, on_the_command_line};
 use crate::cli;
 use crate::failure::{Failure, Outcome};
 use crate::output;
+use crate::progress::Bar;
 
 /// Letters of one page.
 const PAGE: i64 = 500;
@@ -77,12 +78,15 @@ async fn replay(context: &Context, store: &Store, ids: Vec<i64>, all: bool) -> O
     if all {
         letters = every(context, store).await?;
     }
-    for letter in letters {
+    let (mut bar, all) = (Bar::new(context), letters.len());
+    for (at, letter) in letters.into_iter().enumerate() {
+        #[expect(clippy::cast_precision_loss, reason = "a share")]
+        bar.show(Some(at as f64 / all as f64), || format!("{at} of {all} dead letters"));
         let activity = match read(context, store, &letter).await {
             Ok(activity) => activity,
             Err(Again::Unreadable(reason)) => {
                 refused += 1;
-                output::note(format!("{}: stays: {reason}", letter.id));
+                bar.note(format!("{}: stays: {reason}", letter.id));
                 continue;
             }
             Err(Again::Store(error)) => return Err(context.failed()(error)),
@@ -90,12 +94,13 @@ async fn replay(context: &Context, store: &Store, ids: Vec<i64>, all: bool) -> O
         match store.replay_dead_letter(letter.id, activity).await {
             Ok(Appended::Conflict) => {
                 refused += 1;
-                output::note(format!("{}: stays: another activity has its id", letter.id));
+                bar.note(format!("{}: stays: another activity has its id", letter.id));
             }
             Ok(Appended::New | Appended::Duplicate) => done += 1,
             Err(error) => return Err(context.failed()(error)),
         }
     }
+    drop(bar);
     let words = format!("Replayed {done} dead letters on the command line");
     let act = on_the_command_line(context, "Admin", "dead-letters", LogType::System, words);
     store.append(act).await.map_err(context.failed())?;

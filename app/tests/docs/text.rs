@@ -151,9 +151,9 @@ pub(crate) fn has_flag(program: &clap::Command, flag: &str) -> bool {
 pub(crate) fn examples(program: &clap::Command) -> Vec<String> {
     let help = program.get_after_help().map(ToString::to_string).unwrap_or_default();
     let lines = help.lines().filter(|line| line.starts_with("  "));
-    // What follows a gap or a pipe explains, or is somebody else's.
+    // What follows a gap, a pipe or a redirection explains, or is somebody else's.
     let own = lines.filter_map(|line| line.split_once("security-analytics"));
-    let typed = own.filter_map(|(_, typed)| typed.split(" |").next()?.split("   ").next());
+    let typed = own.filter_map(|(_, typed)| typed.split(['|', '<', '>']).next()?.split("   ").next());
     let mut found: Vec<_> = typed.map(str::to_owned).collect();
     found.extend(program.get_subcommands().flat_map(examples));
     found

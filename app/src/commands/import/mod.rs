@@ -17,6 +17,7 @@ use crate::config::Database;
 use crate::data;
 use crate::failure::{Failure, Outcome};
 use crate::output;
+use crate::progress::Bar;
 use rows::Refused;
 use tally::Tally;
 
@@ -37,8 +38,10 @@ pub(crate) async fn run(args: cli::Import, context: &Context) -> Outcome {
         store::Error::Conflict(sentence) => Failure::usage(sentence),
         other => Failure::unavailable(format!("--from: {other}")),
     })?;
-    let mut import = Import { context, store, source: legacy.name().to_owned(), legacy, tally: Tally::default() };
+    let (source, tally) = (legacy.name().to_owned(), Tally::default());
+    let mut import = Import { context, store, source, legacy, tally, bar: Bar::new(context) };
     let done = import.all().await;
+    import.bar.clear();
     // What was taken is there, whatever happened afterwards.
     output::print(&import.tally)?;
     let act = on_the_command_line(
@@ -62,6 +65,7 @@ struct Import<'a> {
     legacy: Legacy,
     source: String,
     tally: Tally,
+    bar: Bar,
 }
 
 impl Import<'_> {
@@ -82,7 +86,7 @@ impl Import<'_> {
         self.begin("users").await?;
         let mut after = i64::MIN;
         loop {
-            self.tally.show("users");
+            self.show("users");
             let page = self.legacy.users(after, PAGE).await.map_err(from_failed)?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.id;
@@ -94,9 +98,8 @@ impl Import<'_> {
                         let taken = self.store.import_user(&self.source, user).await;
                         let taken = taken.map_err(self.context.failed())?;
                         if let Taken::SameName(own) = taken {
-                            output::note(format!(
-                                "users {id}: {name} is user {own} here already and keeps its password"
-                            ));
+                            self.bar
+                                .note(format!("users {id}: {name} is user {own} here already and keeps its password"));
                         }
                         self.tally.came("users", taken);
                     }
@@ -110,7 +113,7 @@ impl Import<'_> {
         self.begin("inventory_items").await?;
         let mut after = i64::MIN;
         loop {
-            self.tally.show("inventory_items");
+            self.show("inventory_items");
             let page = self.legacy.items(after, PAGE).await.map_err(from_failed)?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.id;
@@ -133,7 +136,7 @@ impl Import<'_> {
         let (users, items) = (self.map("user").await?, self.map("item").await?);
         let mut after = i64::MIN;
         loop {
-            self.tally.show("orders");
+            self.show("orders");
             let page = self.legacy.orders(after, PAGE).await.map_err(from_failed)?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.id;
@@ -162,7 +165,7 @@ impl Import<'_> {
         let (users, names) = (self.map("user").await?, self.names().await?);
         let mut after = i64::MIN;
         loop {
-            self.tally.show("user_logs");
+            self.show("user_logs");
             let page = self.legacy.logs(after, PAGE).await.map_err(from_failed)?;
             let Some(last) = page.last() else { return Ok(()) };
             after = last.id;
@@ -185,7 +188,7 @@ impl Import<'_> {
         let (users, names) = (self.map("user").await?, self.names().await?);
         let mut after = String::new();
         loop {
-            self.tally.show("sessions");
+            self.show("sessions");
             let page = self.legacy.sessions(&after, PAGE).await.map_err(from_failed)?;
             let Some(last) = page.last() else { return Ok(()) };
             after.clone_from(&last.session_id);
@@ -210,9 +213,17 @@ impl Import<'_> {
         Ok(())
     }
 
+    /// How far a table's turn is.
+    fn show(&mut self, table: &'static str) {
+        let (done, rows) = self.tally.done(table);
+        #[expect(clippy::cast_precision_loss, reason = "a share")]
+        let share = done as f64 / rows.max(1) as f64;
+        self.bar.show(Some(share), || format!("{table}: {done} of {rows}"));
+    }
+
     fn refuse(&mut self, table: &'static str, id: i64, reason: &Refused) {
         if self.tally.skipped(table, reason, 1) {
-            output::note(format!("{table} {id}: {reason}"));
+            self.bar.note(format!("{table} {id}: {reason}"));
         }
     }
 

@@ -2,15 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
 
 use store::Taken;
 
 /// Rows of one reason that are named on the way; of further ones only the number is told.
 const NAMED: u64 = 10;
-
-/// Characters of the bar.
-const BAR: usize = 30;
 
 /// By table.
 #[derive(Debug, Default)]
@@ -40,21 +36,11 @@ impl Tally {
         &mut self.0[at].1
     }
 
-    /// How far the table's turn is, on a terminal; elsewhere nothing, since a log of numbers tells nobody anything.
-    pub(super) fn show(&mut self, table: &'static str) {
-        if !io::stderr().is_terminal() {
-            return;
-        }
+    /// How many rows of a table are done, and of how many.
+    pub(super) fn done(&mut self, table: &'static str) -> (u64, u64) {
         let of = self.of(table);
         let done = of.taken + of.before + of.skipped.values().sum::<u64>();
-        let rows = of.rows.unsigned_abs().max(done);
-        let full = usize::try_from(done * BAR as u64 / rows.max(1)).unwrap_or(BAR);
-        let (bar, rest) = ("#".repeat(full), " ".repeat(BAR - full.min(BAR)));
-        // Nobody is there to see it if that fails.
-        drop(write!(io::stderr().lock(), "\r[{bar}{rest}] {table}: {done} of {rows}    "));
-        if done >= rows {
-            drop(writeln!(io::stderr().lock()));
-        }
+        (done, of.rows.unsigned_abs().max(done))
     }
 
     /// What became of a row.

@@ -19,6 +19,7 @@ use crate::data;
 use crate::failure::{Failure, Outcome};
 use crate::hooks;
 use crate::output;
+use crate::progress::Bar;
 use attacks::{AT_NIGHT, ATTACKS, Attack};
 use population::Population;
 
@@ -49,6 +50,7 @@ pub(crate) async fn run(args: cli::Simulate, context: &Context) -> Outcome {
         run,
         posted: 0,
         told: None,
+        bar: Some(Bar::new(context)),
     };
     let outcome = tokio::select! {
         outcome = simulation.go(server, key, &mut admin, args.rate, length) => outcome.map_err(failed),
@@ -60,6 +62,7 @@ pub(crate) async fn run(args: cli::Simulate, context: &Context) -> Outcome {
     let revoked = revoke(server, token, &name).await;
     outcome?;
     revoked.map_err(|error| Failure::unavailable(format!("the key {name} was not revoked, revoke it: {error}")))?;
+    simulation.bar = None;
     simulation.report()
 }
 
@@ -111,6 +114,8 @@ pub(super) struct Simulation {
     pub(super) posted: usize,
     /// Where the dashboard is, if each catch is to be told as it happens.
     pub(super) told: Option<String>,
+    /// How far it is, where nothing else is told meanwhile.
+    pub(super) bar: Option<Bar>,
 }
 
 impl Simulation {
@@ -150,6 +155,7 @@ impl Simulation {
                 }
             }
             self.look(admin).await?;
+            self.show(start.elapsed(), length);
             let open = |hidden: &Hidden| {
                 hidden.caught.is_none() && hidden.begun.is_none_or(|begun| begun.elapsed() < PATIENCE)
             };
@@ -157,6 +163,15 @@ impl Simulation {
                 return Ok(());
             }
             tokio::time::sleep(TICK).await;
+        }
+    }
+
+    fn show(&mut self, now: Duration, length: Duration) {
+        let (posted, attacks) = (self.posted, self.attacks.len());
+        let caught = self.attacks.iter().filter(|hidden| hidden.caught.is_some()).count();
+        if let Some(bar) = &mut self.bar {
+            let share = now.as_secs_f64() / length.as_secs_f64();
+            bar.show(Some(share), || format!("{posted} events, {caught} of {attacks} attacks caught"));
         }
     }
 

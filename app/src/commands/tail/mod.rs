@@ -169,7 +169,7 @@ impl Tail {
             }
         };
         if self.seen.is_new(&change) && change.severity >= self.least {
-            output::print(change.line(output::is_coloured()))?;
+            output::print(change.line(output::is_coloured(&std::io::stdout())))?;
         }
         Ok(())
     }
