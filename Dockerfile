@@ -5,11 +5,11 @@ COPY . .
 # The caches last from build to build, so the binary is copied out of them.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
-    cargo build --release --locked -p security-analytics \
+    cargo build --release --locked -p security-analytics --features otel \
     && cp target/release/security-analytics /usr/local/bin/
 
 FROM debian:bookworm-slim
-# Webhooks trust the certificates that the system trusts.
+# Webhooks, and the export of traces, trust the certificates that the system trusts.
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --uid 10001 --user-group --no-create-home analytics \
     && install -d -o analytics -g analytics -m 0700 /data

@@ -12,7 +12,9 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use domain::trace::{TRACEPARENT, is_traceparent};
 use domain::{Activity, Outcome as Ending};
+use tracing::{Instrument, Span};
 
 use crate::attempt::Attempt;
 use crate::auth::caller::{Identity, Origin, bearer, identify};
@@ -20,7 +22,7 @@ use crate::config::Peer;
 use crate::problem::Problem;
 use crate::shell::RequestId;
 use crate::state::AppState;
-use crate::{idempotency, net};
+use crate::{idempotency, net, trace};
 
 /// Says that the activity of this request is already in the journal.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +46,7 @@ pub(crate) async fn locate(State(app): State<AppState>, mut request: Request, ne
         request_id: request.extensions().get::<RequestId>().map_or_else(|| "".into(), |id| id.0.clone()),
         ip: net::client(peer, headers, &app.config.trusted_proxies),
         user_agent: headers.get(header::USER_AGENT).map(agent),
-        trace: headers.get("traceparent").and_then(|value| net::trace(value.to_str().ok()?)),
+        trace: trace_of(headers),
         now: app.clock.now(),
     };
     request.extensions_mut().insert(Arc::new(origin));
@@ -52,6 +54,17 @@ pub(crate) async fn locate(State(app): State<AppState>, mut request: Request, ne
     let mut response = detached(request, next).await;
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// Under what the activities of this request continue its trace: the span of the request, or, where nobody exports it,
+/// the caller's.
+fn trace_of(headers: &HeaderMap) -> Option<Arc<str>> {
+    let ours = || domain::trace::context(&Span::current()).map(Arc::from);
+    let theirs = || {
+        let text = headers.get(TRACEPARENT)?.to_str().ok()?;
+        is_traceparent(text).then(|| text.into())
+    };
+    ours().or_else(theirs)
 }
 
 /// The client program as sent, up to 255 characters.
@@ -72,7 +85,7 @@ async fn detached(request: Request, next: Next) -> Response {
     if matches!(*request.method(), Method::GET | Method::HEAD) {
         return next.run(request).await;
     }
-    match tokio::spawn(next.run(request)).await {
+    match tokio::spawn(next.run(request).in_current_span()).await {
         Ok(response) => response,
         Err(error) => Problem::internal(error).into_response(),
     }
@@ -114,6 +127,9 @@ async fn enter(app: AppState, mut request: Request, next: Next, identified: bool
         .await;
     }
     if let Some(identity) = identity {
+        if let Identity::User(caller) = &identity {
+            trace::asked_by(caller.user.user_id);
+        }
         request.extensions_mut().insert(identity);
     }
     let response = match idempotency::key(&request) {

@@ -9,7 +9,7 @@
 //! - [`follow`]: streams of server-sent events.
 //! - [`openapi`]: the document, from the routes and from what holds for all of them; [`words`]: its lists of words.
 //! - [`hooks`]: what only the detector, or the sender of webhooks, can do, handed in by the program.
-//! - [`limit`], [`net`], [`cors`], [`serve`]: the edge.
+//! - [`limit`], [`net`], [`cors`], [`serve`]: the edge. [`trace`]: the span of a request.
 //!
 //! # How to add an endpoint
 //! Write the handler in its group's file, its `utoipa::path` above it. Its first argument is `Allowed<Right>`
@@ -37,6 +37,7 @@ mod routes;
 mod serve;
 mod shell;
 mod state;
+mod trace;
 mod user_view;
 mod words;
 

@@ -50,33 +50,9 @@ fn address(text: &str) -> Option<IpAddr> {
         .or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok())
 }
 
-/// A `traceparent` of version 00 (W3C Trace Context, §3.2): ids in lower-case hexadecimal, neither all zeros.
-pub(crate) fn trace(text: &str) -> Option<std::sync::Arc<str>> {
-    let parts: Vec<&str> = text.split('-').collect();
-    let [version, trace, parent, flags] = parts[..] else { return None };
-    let id = |part: &str, digits: usize| {
-        let hexadecimal = part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        part.len() == digits && hexadecimal && part.bytes().any(|byte| byte != b'0')
-    };
-    let flags = flags.len() == 2 && flags.bytes().all(|byte| byte.is_ascii_hexdigit());
-    (version == "00" && id(trace, 32) && id(parent, 16) && flags).then(|| text.into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_trace_is_taken_only_as_it_has_to_be() {
-        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert_eq!(trace(good).as_deref(), Some(good));
-        let zeros = "00-00000000000000000000000000000000-00f067aa0ba902b7-01";
-        for bad in
-            ["", "00", zeros, &good[..54], &good.to_uppercase(), &good.replacen("00", "ff", 1), &format!("{good}-x")]
-        {
-            assert_eq!(trace(bad), None, "{bad}");
-        }
-    }
 
     fn forwarded(peer: &str, header: &str) -> String {
         let mut headers = HeaderMap::new();

@@ -9,8 +9,10 @@ use axum::middleware::Next;
 use axum::response::Response;
 use domain::SharedClock;
 use futures_util::FutureExt;
+use tracing::Instrument;
 
 use crate::problem::Problem;
+use crate::trace;
 
 /// The id of this request, in its activity, its answer and our log.
 #[derive(Debug, Clone)]
@@ -28,13 +30,18 @@ pub(crate) async fn wrap(State(clock): State<SharedClock>, mut request: Request,
     request.extensions_mut().insert(RequestId(id.as_str().into()));
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
-    let done = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let line = trace::named(&id);
+    let span = line.in_scope(|| trace::server(&request, &id));
+    let run = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let done = run.instrument(span.clone()).instrument(line.clone()).await;
     let mut response = match done {
         Ok(response) => finish(response, &id),
         Err(_) => Problem::internal("the handler panicked").render(&id),
     };
+    trace::answered(&span, response.status());
     if response.status().is_server_error() {
         let cause = response.extensions().get::<Problem>().and_then(Problem::cause).unwrap_or("none told");
+        let _within = line.enter();
         tracing::error!(request_id = %id, %method, path, status = response.status().as_u16(), cause, "request failed");
     }
     let headers = response.headers_mut();

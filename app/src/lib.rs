@@ -14,6 +14,7 @@
 //! | `lifecycle` | signals, tasks, the two stages of the end |
 //! | `readiness`, `metrics` | how far the workers are; what Prometheus is told |
 //! | `logging` | text on a terminal, JSON elsewhere |
+//! | `telemetry`, `tls` | spans to a collector (feature `otel`) |
 //! | [`failure`] | why a command did not do what was asked: one line and an exit code |
 //! | `output` | standard output: the only place that writes to it |
 //! | `progress` | how far long work is, on a terminal |
@@ -40,6 +41,10 @@ mod progress;
 mod readiness;
 mod roles;
 mod server;
+#[cfg_attr(not(feature = "otel"), path = "telemetry_none.rs")]
+mod telemetry;
+#[cfg(feature = "otel")]
+mod tls;
 mod upkeep;
 mod webhooks;
 

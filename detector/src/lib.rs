@@ -7,6 +7,7 @@
 //! | [`worker`], `recovery`, `sink` | live: the journal → the engine → alerts and offset; coming back after a restart |
 //! | [`distributed`], `rebuild` | the worker once for each partition that falls to this process; the engine of one that falls to it anew |
 //! | `recent` | the activities read last, for alerts that name them |
+//! | `traces` | under which span an event was looked at, for alerts that name it |
 //! | `snapshots` | the engine's state in the database, so that coming back is quick |
 //! | [`mod@reprocess`] | the engine over stored activities, and the alerts that are missing |
 //! | [`backtest`] | the engine over events, with a summary; changes nothing |
@@ -27,4 +28,5 @@ pub mod scenario;
 mod seen;
 mod sink;
 mod snapshots;
+mod traces;
 pub mod worker;

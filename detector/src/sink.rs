@@ -7,16 +7,18 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bus::Backoff;
-use domain::{Activity, Alert, AlertState, Partition, Severity, Timestamp, metric};
+use bus::{Backoff, Record};
+use domain::{Activity, Alert, AlertState, Partition, Severity, Timestamp, metric, trace};
 use store::{ApplyError, Change, DetectionBatch, Evidence, Move, NewGap, Store};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 use uuid::Uuid;
 
 use crate::engine::{Engine, Gap};
 use crate::recent::Recent;
 use crate::rules::RuleSet;
+use crate::traces::Traces;
 use crate::worker::WorkerError;
 
 /// While nothing is news, what is known is stored this often.
@@ -40,6 +42,7 @@ pub(crate) struct Sink {
     /// Something of what is held is news.
     news: bool,
     recent: Recent,
+    traces: Traces,
 }
 
 /// What of an alert is news when it changes.
@@ -73,6 +76,7 @@ impl Sink {
             told: HashMap::new(),
             news: false,
             recent: Recent::default(),
+            traces: Traces::default(),
         }
     }
 
@@ -81,6 +85,15 @@ impl Sink {
         self.news |= !gaps.is_empty();
         self.gaps.extend(gaps);
         self
+    }
+
+    /// The spans of the look at some records, until they are dropped.
+    pub(crate) fn spans(&mut self, records: &[Record]) -> Vec<Span> {
+        if !trace::is_exported() {
+            return Vec::new();
+        }
+        let (partition, traces) = (self.partition, &mut self.traces);
+        records.iter().map(|record| traces.looked_at(partition, record)).collect()
     }
 
     /// An activity was read. What is read from the journal is found there; beyond one machine, ingest may not have
@@ -128,6 +141,8 @@ impl Sink {
         stop: &CancellationToken,
     ) -> Result<bool, WorkerError> {
         let (mut backoff, begun) = (Backoff::default(), Instant::now());
+        // Until they are stored.
+        let _raised = self.raised();
         loop {
             let changes: Vec<Change> = self.held.values().cloned().collect();
             let step = Move {
@@ -159,6 +174,13 @@ impl Sink {
         }
     }
 
+    /// The spans of the alerts that are told for the first time.
+    fn raised(&self) -> Vec<Span> {
+        let alerts = self.held.values().map(|change| &change.alert);
+        let new = alerts.filter(|alert| is_counted(alert) && !self.told.contains_key(&alert.alert_id));
+        new.map(|alert| self.traces.raised(alert)).collect()
+    }
+
     /// The events of changed alerts that are at hand. Those that are not will be stored by ingest; it is waited for, but
     /// not for ever: whom an alert counts for matters less than that it is there.
     fn evidence(&self, changes: &[Change], since: Instant) -> Arc<Evidence> {
@@ -179,7 +201,7 @@ impl Sink {
 
     fn tell(&mut self, alert_id: Uuid, alert: &Alert) {
         if alert.state == AlertState::Open {
-            if self.told.insert(alert_id, Told::of(alert)).is_none() && alert.severity != Severity::Informational {
+            if self.told.insert(alert_id, Told::of(alert)).is_none() && is_counted(alert) {
                 let (rule, severity) = (alert.rule.clone(), alert.severity.to_string());
                 metrics::counter!(metric::ALERTS, "rule" => rule, "severity" => severity).increment(1);
             }
@@ -207,6 +229,11 @@ impl Sink {
             }
         }
     }
+}
+
+/// Whether an alert, once it is told, counts as one that was raised.
+fn is_counted(alert: &Alert) -> bool {
+    alert.state == AlertState::Open && alert.severity != Severity::Informational
 }
 
 /// An alert with what its rule says of its kind; none where the rule is not loaded.

@@ -189,6 +189,8 @@ impl<L: JournalRead> Worker<L> {
     async fn step(&mut self, stop: &CancellationToken) -> Result<bool, WorkerError> {
         let Some(batch) = self.read(stop).await else { return Ok(true) };
         let mut newest = Timestamp::MIN;
+        // Until what is found of them is stored.
+        let spans = self.sink.spans(&batch.records);
         for record in &batch.records {
             let Ok(activity) = &record.activity else {
                 // What is no activity is ingest's to bury.
@@ -215,6 +217,7 @@ impl<L: JournalRead> Worker<L> {
         self.parts.status.position.store(batch.to, Ordering::Relaxed);
         self.sink.take(&mut self.engine);
         let whole = !self.sink.is_due(batch.to) || self.write(stop).await?;
+        drop(spans);
         let status = &self.parts.status;
         status.behind.store(self.engine.behind(), Ordering::Relaxed);
         if whole && self.watermark > Timestamp::MIN {

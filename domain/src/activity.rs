@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::trace::TRACEPARENT;
 use crate::{Timestamp, WireError, username_key};
 
 /// How an action ended.
@@ -258,8 +259,13 @@ impl Activity {
     }
 
     fn reported_attributes(&self) -> impl Iterator<Item = (&String, &Value)> {
-        // Where the clock was wrong, this one is ours: it keeps the reported time.
-        self.attributes.iter().filter(|(name, _)| !(self.clock_skew && name.as_str() == "occurred_at"))
+        self.attributes.iter().filter(|(name, _)| match name.as_str() {
+            // Of how it came to us: a repetition comes in a trace of its own.
+            TRACEPARENT => false,
+            // Where the clock was wrong, this one is ours: it keeps the reported time.
+            "occurred_at" => !self.clock_skew,
+            _ => true,
+        })
     }
 }
 
@@ -317,6 +323,7 @@ mod tests {
             second.late = true;
             second.known_user = true;
             second.request_id = Some("r".into());
+            second.attributes.insert(TRACEPARENT.into(), "of its own".into());
             second.origin = "ingest:other".into();
             assert!(send(line, first).same_content(&second), "{line}");
         }

@@ -11,6 +11,7 @@
 //! | `journal` | [`JournalRead`]: the ordered log that the workers read |
 //! | `partition` | [`Partition`]s of a log, and by which keys activities are split among them |
 //! | [`metric`] | the names of the figures that the program keeps of itself |
+//! | [`trace`] | traces across processes: an activity's `traceparent`, and who exports spans |
 //! | `clock`, `time`, `ids`, `name` | the only clock, [`Timestamp`], ids, canonical user names |
 //!
 //! To add a member to the activity: the field in `activity`, its row in [`wire`]'s table, its column in the store.
@@ -28,6 +29,7 @@ pub mod risk;
 mod role;
 mod severity;
 mod time;
+pub mod trace;
 pub mod wire;
 
 pub use account::{check_password, check_username};

@@ -57,6 +57,7 @@ metrics! {
     WEBHOOK_AGE = Gauge "webhook_oldest_seconds" "Age of the oldest of them.";
     WEBHOOK_DEAD = Gauge "webhook_dead" "Messages to webhooks that were given up and not sent again.";
     BCRYPT_WAITING = Gauge "bcrypt_waiting" "Log-ins that wait for a core.";
+    SPANS_LOST = Counter "trace_spans_lost_total" "Spans that the collector of traces did not take.";
     MEMORY = Gauge "process_resident_memory_bytes" "Memory of the process.";
     CPU = Gauge "process_cpu_seconds" "CPU time of the process since its start.";
     FILES = Gauge "process_open_files" "Open files and sockets of the process.";

@@ -7,6 +7,7 @@ use bus::{Backoff, Reader, Record};
 use domain::{JournalRead, Partition, metric};
 use store::{ApplyError, INGEST, IngestRecord, Ingested, Move, Store};
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 use uuid::Uuid;
 
 use crate::halving::apply_parts;
@@ -105,6 +106,9 @@ impl<L: JournalRead> Worker<L> {
         if batch.is_empty() {
             return Ok(());
         }
+        // Until they are stored, or are to be tried again.
+        let spans = batch.records.iter().map(|record| bus::trace::worked_on("ingest", self.partition, record));
+        let spans: Vec<Span> = spans.filter(|span| !span.is_none()).collect();
         let records: Arc<[IngestRecord]> = batch.records.into_iter().map(ingestible).collect();
         let (store, partition, mut stored) = (&self.store, self.partition, self.stored);
         let outcome = apply_parts(&mut stored, (batch.to, records), |expected, next, records| async move {
@@ -119,6 +123,10 @@ impl<L: JournalRead> Worker<L> {
             Ok(())
         });
         let outcome = outcome.await;
+        if outcome.is_err() {
+            spans.iter().for_each(bus::trace::failed);
+        }
+        drop(spans);
         if stored != self.stored {
             self.stored = stored;
             self.reader.done(stored);

@@ -4,7 +4,7 @@
 //! alert as it is, and what a router needs stands beside it.
 
 use bus::kafka::{ACTIVITY, ALERTS, BY_SOURCE, Message};
-use domain::{Activity, Alert, JournalRecord, Topic, source_key, user_key};
+use domain::{Activity, Alert, JournalRecord, Topic, source_key, trace, user_key};
 
 /// Version of the schema of what is published; what is added within it does not change it.
 const SCHEMA: &str = "1";
@@ -27,8 +27,8 @@ fn activity(payload: String) -> Vec<Message> {
     if let Some(request) = &activity.request_id {
         headers.push(("request_id", request.clone()));
     }
-    if let Some(trace) = activity.attributes.get("traceparent").and_then(|trace| trace.as_str()) {
-        headers.push(("traceparent", trace.to_owned()));
+    if let Some(parent) = trace::of(&activity) {
+        headers.push((trace::TRACEPARENT, parent.to_owned()));
     }
     let mut messages = Vec::with_capacity(2);
     if let Some(key) = source_key(&activity) {

@@ -14,6 +14,7 @@ use bus::kafka::{Deliveries, KafkaError, Message, Producer, Settings};
 use store::{Lease, Store};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use crate::message::messages;
 use crate::status::Status;
@@ -117,10 +118,12 @@ async fn lead(store: &Store, producer: &Producer, mut lease: Lease, status: &Sta
     }
 }
 
-/// A page on its way: positions, each with the number of its messages, in the order of the deliveries.
+/// A page on its way: positions, each with the number of its messages, in the order of the deliveries, and their spans where
+/// somebody exports them.
 struct Page {
     rows: Vec<(i64, usize)>,
     deliveries: Deliveries,
+    spans: Vec<Span>,
 }
 
 struct Relay<'a> {
@@ -165,8 +168,9 @@ impl<'a> Relay<'a> {
                     rows.push((seq, all.len() - before));
                     self.on_the_way.insert(seq);
                 }
+                let spans = bus::trace::sent(&mut all);
                 let deliveries = self.producer.queue(&all).await;
-                self.pages.push_back(Page { rows, deliveries });
+                self.pages.push_back(Page { rows, deliveries, spans });
             }
             while self.pages.len() >= AHEAD {
                 self.confirm().await?;
@@ -183,8 +187,13 @@ impl<'a> Relay<'a> {
 
     /// Waits for the oldest page and deletes what the brokers have of it.
     async fn confirm(&mut self) -> Result<(), String> {
-        let Some(Page { rows, deliveries }) = self.pages.pop_front() else { return Ok(()) };
-        let mut answers = deliveries.answers().await.into_iter();
+        let Some(Page { rows, deliveries, spans }) = self.pages.pop_front() else { return Ok(()) };
+        let answers = deliveries.answers().await;
+        for (span, _) in spans.iter().zip(&answers).filter(|(_, answer)| answer.is_err()) {
+            bus::trace::failed(span);
+        }
+        drop(spans);
+        let mut answers = answers.into_iter();
         let (mut confirmed, mut failed, mut why) = (Vec::with_capacity(rows.len()), 0, None);
         for (seq, messages) in rows {
             let errors: Vec<KafkaError> = answers.by_ref().take(messages).filter_map(Result::err).collect();

@@ -46,8 +46,9 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use domain::Timestamp;
+use domain::{Timestamp, trace};
 use sqlx::{MySql, MySqlPool, SqliteConnection, SqlitePool, Transaction};
+use tracing::Span;
 
 use crate::cache::Touched;
 use crate::idempotency::KeyedRequest;
@@ -61,6 +62,21 @@ pub(crate) enum Db {
     Sqlite { writer: Writer, readers: SqlitePool, path: PathBuf },
     /// A pool for everything.
     MySql { pool: MySqlPool, writer: MySqlWriter },
+}
+
+impl Db {
+    /// The span of a unit of work, from its wait for a turn to its commit, within the span of whoever asks for it; none
+    /// where that has none, as with work that goes on for ever.
+    pub(crate) fn commit_span(&self) -> Span {
+        if !trace::is_exported() || Span::current().is_none() {
+            return Span::none();
+        }
+        let (system, kind) = match self {
+            Self::Sqlite { .. } => ("sqlite", "internal"),
+            Self::MySql { .. } => ("mysql", "client"),
+        };
+        tracing::debug_span!("commit", otel.kind = kind, db.system.name = system, db.operation.name = "COMMIT")
+    }
 }
 
 /// Runs a body with the readers of whichever engine is there.

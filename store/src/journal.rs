@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use domain::{Activity, JournalError, JournalRead, JournalRecord, Timestamp, Topic};
 use sqlx::{MySqlConnection, SqliteConnection};
+use tracing::Instrument;
 
 use crate::db::{Conn, Db, Tx, changed, in_db};
 use crate::sql::{SIZES, chunks, id_bytes, lists, statements};
@@ -142,9 +143,10 @@ impl Store {
     pub async fn append(&self, activity: Activity) -> Result<()> {
         self.shared().room_in_journal()?;
         let entry = Entry::activity(&activity);
+        let span = self.db().commit_span();
         match self.db() {
-            Db::Sqlite { writer, .. } => writer.append(entry).await,
-            Db::MySql { writer, .. } => writer.append(entry).await,
+            Db::Sqlite { writer, .. } => writer.append(entry).instrument(span).await,
+            Db::MySql { writer, .. } => writer.append(entry).instrument(span).await,
         }
     }
 

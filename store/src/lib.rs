@@ -75,6 +75,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use domain::SharedClock;
 use tokio::sync::watch;
+use tracing::Instrument;
 
 pub use alerts::{AlertFilter, AlertRow, Change, Detected, DetectionBatch, Evidence, HistoryRow, Stored, Triage};
 pub use analytics::{DashboardStats, DetectionRow, FlagFilter, FlagRow, RiskProfile, TopAnomaly};
@@ -210,9 +211,10 @@ impl Store {
     /// The unit's own, or the transaction's.
     pub(crate) async fn write<T: Send + 'static>(&self, unit: impl Unit<T>) -> Result<T> {
         let unit = writer::on_behalf_of(KeyedRequest::current(), unit);
+        let span = self.db().commit_span();
         match self.db() {
-            Db::Sqlite { writer, .. } => writer.run(unit).await,
-            Db::MySql { pool, .. } => mysql::run(pool, &self.0.shared, unit).await,
+            Db::Sqlite { writer, .. } => writer.run(unit).instrument(span).await,
+            Db::MySql { pool, .. } => mysql::run(pool, &self.0.shared, unit).instrument(span).await,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::http::{HeaderMap, header};
+use domain::trace::TRACEPARENT;
 use domain::{Activity, LogType, Timestamp};
 use sha2::{Digest, Sha256};
 use store::{ApiKey, UserRow};
@@ -17,7 +18,7 @@ pub(crate) struct Origin {
     pub(crate) request_id: Arc<str>,
     pub(crate) ip: IpAddr,
     pub(crate) user_agent: Option<Arc<str>>,
-    /// `traceparent` (W3C Trace Context), where the request belongs to a trace.
+    /// `traceparent` of what is done in this request, where it belongs to a trace.
     pub(crate) trace: Option<Arc<str>>,
     pub(crate) now: Timestamp,
 }
@@ -32,7 +33,7 @@ impl Origin {
         activity.user_agent = self.user_agent.as_deref().map(str::to_owned);
         activity.request_id = Some(self.request_id.to_string());
         if let Some(trace) = &self.trace {
-            activity.attributes.insert("traceparent".to_owned(), trace.as_ref().into());
+            activity.attributes.insert(TRACEPARENT.to_owned(), trace.as_ref().into());
         }
         activity
     }

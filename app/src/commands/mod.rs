@@ -33,6 +33,7 @@ use crate::failure::{Failure, Outcome};
 use crate::logging;
 use crate::output;
 use crate::roles::ProcessRole;
+use crate::telemetry::Telemetry;
 pub(crate) use context::Context;
 
 /// Reads the configuration, starts the log and the async runtime, and runs the command.
@@ -49,12 +50,18 @@ pub(crate) fn dispatch(cli: Cli) -> Outcome {
     let config = Config::read(&layers)?;
     let serves = matches!(command, Command::Serve | Command::Api | Command::Ingest | Command::Detector);
     // Beside its answer a command logs only what somebody has to see.
-    logging::start(&config, if serves { "info" } else { "warn" })?;
-    let context = Context { flags: cli.settings, config, clock: Arc::new(SystemClock) };
+    let level = if serves { "info" } else { "warn" };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::unavailable(format!("no threads can be started: {error}")))?;
+    let env = |name: &str| std::env::var(name).ok();
+    let telemetry = if serves { Telemetry::start(env, runtime.handle())? } else { None };
+    logging::start(&config, level, telemetry.as_ref())?;
+    if serves {
+        Telemetry::say(telemetry.as_ref(), env);
+    }
+    let context = Context { flags: cli.settings, config, clock: Arc::new(SystemClock) };
     let outcome = runtime.block_on(async {
         match command {
             Command::Serve => serve::run(context, ProcessRole::All).await,
@@ -78,6 +85,9 @@ pub(crate) fn dispatch(cli: Cli) -> Outcome {
             Command::Config(_) | Command::Completions { .. } => Ok(()),
         }
     });
+    if let Some(telemetry) = telemetry {
+        telemetry.end();
+    }
     // Nothing that matters is left by now; a blocking call that hangs must not keep the process.
     runtime.shutdown_background();
     outcome

@@ -2,6 +2,8 @@
 //!
 //! The events are the activity of the request; it leaves none of its own unless nothing of it was taken.
 
+use std::sync::Arc;
+
 use axum::Extension;
 use axum::body::{Body as RawBody, Bytes};
 use axum::extract::State;
@@ -16,13 +18,12 @@ use super::lines::{Line, Lines, MOST_LINE};
 use super::provenance::{Posted, Receipt, Refusal, Reporter};
 use super::tally::{BrokenOff, Tally};
 use crate::answer;
-use crate::auth::caller::Identity;
+use crate::auth::caller::{Identity, Origin};
 use crate::auth::rights::{Allowed, LoggedIn};
 use crate::extract::{MOST_JSON, PATIENCE, json_type, read_limited, too_slow};
 use crate::gate::Note;
 use crate::idempotency;
 use crate::problem::{Outcome, PROBLEM, Problem};
-use crate::shell::RequestId;
 use crate::state::AppState;
 
 /// The longest stream, in bytes.
@@ -57,7 +58,7 @@ const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 pub(super) async fn post(
     State(app): State<AppState>,
     Extension(identity): Extension<Identity>,
-    Extension(request): Extension<RequestId>,
+    Extension(origin): Extension<Arc<Origin>>,
     headers: HeaderMap,
     body: RawBody,
 ) -> Outcome<Response> {
@@ -75,7 +76,7 @@ pub(super) async fn post(
     let mut intake = Intake {
         app: &app,
         reporter,
-        request_id: &request.0,
+        origin: &origin,
         key,
         chunk: Vec::new(),
         chunk_bytes: 0,
@@ -122,7 +123,7 @@ fn too_long() -> Problem {
 struct Intake<'a> {
     app: &'a AppState,
     reporter: Reporter,
-    request_id: &'a str,
+    origin: &'a Origin,
     key: Option<&'a str>,
     chunk: Vec<Posted>,
     chunk_bytes: usize,
@@ -224,7 +225,8 @@ impl Intake<'_> {
         if !chunk.is_empty() {
             let receipt = Receipt {
                 app: self.app,
-                request_id: self.request_id,
+                request_id: &self.origin.request_id,
+                trace: self.origin.trace.as_deref(),
                 idempotency_key: self.key,
                 received_at: self.app.clock.now(),
             };

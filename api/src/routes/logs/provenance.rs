@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use domain::trace::TRACEPARENT;
 use domain::wire::{Incoming, late};
 use domain::{Activity, LogType, MINUTE, Outcome as Ending, Role, Timestamp, username_key};
 use uuid::Uuid;
@@ -47,6 +48,8 @@ pub(super) struct Posted {
 pub(super) struct Receipt<'a> {
     pub(super) app: &'a AppState,
     pub(super) request_id: &'a str,
+    /// `traceparent` of this request, for records that bring none.
+    pub(super) trace: Option<&'a str>,
     /// Makes the ids of records that have none, so that a retry makes them again.
     pub(super) idempotency_key: Option<&'a str>,
     pub(super) received_at: Timestamp,
@@ -93,6 +96,9 @@ impl Reporter {
             };
             activity.late = late(activity.occurred_at, receipt.received_at, receipt.app.config.lateness);
             activity.request_id = Some(receipt.request_id.to_owned());
+            if let Some(trace) = receipt.trace {
+                activity.attributes.entry(TRACEPARENT).or_insert_with(|| trace.into());
+            }
             activities.push(activity);
         }
         Ok(activities)
