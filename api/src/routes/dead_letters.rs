@@ -20,7 +20,12 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
     both(OpenApiRouter::new(), routes!(list))
 }
 
+/// A record that could not be taken.
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "id": 2, "topic": "activity.in", "partition": 0, "offset": 1041, "reason": "action: is missing",
+    "payload": "{\"user\":\"ann\"}", "at": "2026-03-01T08:15:00.000000Z"
+}))]
 struct DeadLetter {
     id: i64,
     topic: String,

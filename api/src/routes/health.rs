@@ -54,6 +54,7 @@ pub(super) struct Workers {
     #[schema(schema_with = kafka)]
     kafka: Option<String>,
     /// The partitions that this process works on; where there are brokers.
+    #[schema(nullable = false)]
     partitions: Option<i64>,
     /// Whether this process moves the journal to the brokers; where there are some.
     #[schema(schema_with = relay)]

@@ -28,6 +28,12 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 
 /// An active rule.
 #[derive(utoipa::ToSchema)]
+#[schema(example = json!({
+    "id": "5f0c1f9e-3c55-4a5e-9d2c-9f5f3c1d0a02", "name": null, "title": "Many orders deleted", "description": null,
+    "level": "Medium", "techniques": ["T1485"], "tags": ["attack.t1485"], "false_positives": [], "kind": "event_count",
+    "window_s": 600, "key": ["user"], "risk": 47, "family": "destruction", "reports": true, "file": "deletions.yml",
+    "revision": "8d3c2b1a"
+}))]
 #[expect(dead_code, reason = "describes what the program hands in as `Hooks::rules`")]
 struct Rule {
     id: String,
@@ -84,7 +90,9 @@ async fn list(_: Allowed<SeeAnalytics>, State(app): State<AppState>) -> Response
 
 /// The text of a rule's file.
 #[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = RuleSource)]
+#[schema(as = RuleSource, example = json!({
+    "file": "deletions.yml", "rule_id": "5f0c1f9e-3c55-4a5e-9d2c-9f5f3c1d0a01", "text": TRIAL
+}))]
 struct SourceText {
     file: String,
     rule_id: String,
@@ -120,7 +128,10 @@ impl FromFields for Month {
 
 /// What one rule found, and what was made of it.
 #[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = RuleStats)]
+#[schema(as = RuleStats, example = json!({
+    "rule_id": "5f0c1f9e-3c55-4a5e-9d2c-9f5f3c1d0a02", "alerts": 5, "signals": 0, "open": 1, "true_positives": 3,
+    "false_positives": 0, "benign": 1, "suppressed": 2, "last_at": "2026-03-01T08:15:00.000000Z"
+}))]
 struct Stats {
     rule_id: String,
     /// Alerts that hold, signals among them; suppressed ones are not.

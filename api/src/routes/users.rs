@@ -128,7 +128,7 @@ async fn list(
 
 /// A role.
 #[derive(serde::Serialize, utoipa::ToSchema)]
-#[schema(as = Role)]
+#[schema(as = Role, example = json!({ "role_id": 3, "role_name": "Employee" }))]
 struct RoleView {
     role_id: i64,
     #[schema(value_type = RoleName)]

@@ -3,23 +3,14 @@
 use std::collections::BTreeMap;
 
 use domain::Timestamp;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::words::{AlertState, Severity, TriageStatus, Verdict};
 
 /// What a rule found, with its evidence.
 #[derive(utoipa::ToSchema)]
-#[schema(example = json!({
-    "alert_id": "7d1f8a52-90c1-5c56-9f0e-2f8f3a6d5b11", "at": "2026-03-01T08:15:00.000000Z", "rule": "Rapid deletions",
-    "rule_id": "5f0c1f9e-3c55-4a5e-9d2c-9f5f3c1d0a02", "family": "destruction", "severity": "Medium", "risk": 47,
-    "techniques": ["T1485"], "user": "ann", "key": { "user": "ann" }, "observed": 24, "threshold": 5, "window_s": 60,
-    "first_event_at": "2026-03-01T08:14:20.000000Z", "last_event_at": "2026-03-01T08:15:00.000000Z",
-    "event_ids": ["019ca8a4-7a4c-7c31-8b4e-5d2f9a6c1e07"],
-    "explanation": "24 events within 60 s by user ann, threshold 5",
-    "escalations": [{ "at": "2026-03-01T08:15:00.000000Z", "severity": "Medium", "observed": 24 }], "state": "open",
-    "event_count": 24, "revision": 3, "status": "open", "suppressed": false, "found_by": "live",
-    "crossing_event": "019ca8a4-7a4c-7c31-8b4e-5d2f9a6c1e07"
-}))]
+#[schema(example = FoundAlert::example)]
 #[expect(dead_code, reason = "describes what `domain::Alert` writes")]
 pub(crate) struct FoundAlert {
     alert_id: Uuid,
@@ -61,7 +52,7 @@ pub(crate) struct FoundAlert {
     event_ids: Vec<Uuid>,
     /// What it was compared with: n, median, spread. Absent where nothing was.
     #[schema(value_type = Object, required = false)]
-    baseline: Option<serde_json::Value>,
+    baseline: Option<Value>,
     /// What happened, and why it counts.
     explanation: String,
     /// Steps upwards within the episode.
@@ -84,6 +75,23 @@ pub(crate) struct FoundAlert {
     crossing_event: Uuid,
 }
 
+impl FoundAlert {
+    /// An alert, for the OpenAPI document.
+    pub(super) fn example() -> Value {
+        json!({
+            "alert_id": "7d1f8a52-90c1-5c56-9f0e-2f8f3a6d5b11", "at": "2026-03-01T08:15:00.000000Z", "rule": "Rapid deletions",
+            "rule_id": "5f0c1f9e-3c55-4a5e-9d2c-9f5f3c1d0a02", "family": "destruction", "severity": "Medium", "risk": 47,
+            "techniques": ["T1485"], "user": "ann", "key": { "user": "ann" }, "observed": 24, "threshold": 5, "window_s": 60,
+            "first_event_at": "2026-03-01T08:14:20.000000Z", "last_event_at": "2026-03-01T08:15:00.000000Z",
+            "event_ids": ["019ca8a4-7a4c-7c31-8b4e-5d2f9a6c1e07"],
+            "explanation": "24 events within 60 s by user ann, threshold 5",
+            "escalations": [{ "at": "2026-03-01T08:15:00.000000Z", "severity": "Medium", "observed": 24 }], "state": "open",
+            "event_count": 24, "revision": 3, "status": "open", "suppressed": false, "found_by": "live",
+            "crossing_event": "019ca8a4-7a4c-7c31-8b4e-5d2f9a6c1e07"
+        })
+    }
+}
+
 /// A step upwards within one episode.
 #[derive(utoipa::ToSchema)]
 #[expect(dead_code, reason = "describes what `domain::Escalation` writes")]
@@ -99,7 +107,6 @@ struct Escalation {
 mod tests {
     use std::collections::BTreeSet;
 
-    use serde_json::Value;
     use utoipa::PartialSchema;
 
     use super::*;

@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, Uri, header};
 use axum::response::Response;
 use domain::{Severity, Timestamp};
 use serde::Serialize;
+use serde_json::Value;
 use store::{AlertFilter, AlertRow, HistoryRow};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -34,7 +35,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 
 /// An alert as clients see it: the members that it has everywhere, and its triage.
 #[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = Alert)]
+#[schema(as = Alert, example = View::example)]
 pub(crate) struct View {
     #[serde(flatten)]
     #[schema(value_type = FoundAlert)]
@@ -50,6 +51,18 @@ pub(crate) struct View {
     exception_id: Option<i64>,
     #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
+}
+
+impl View {
+    /// An alert, for the OpenAPI document.
+    fn example() -> Value {
+        let mut whole = FoundAlert::example();
+        for (name, value) in [("reason", Value::Null), ("assignee", "sam".into()), ("exception_id", Value::Null)] {
+            whole[name] = value;
+        }
+        whole["updated_at"] = whole["last_event_at"].clone();
+        whole
+    }
 }
 
 impl From<AlertRow> for View {

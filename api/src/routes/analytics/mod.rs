@@ -2,6 +2,7 @@
 
 pub(crate) mod view;
 
+mod detection;
 mod people;
 mod risk;
 mod run;
@@ -16,7 +17,8 @@ use store::{FlagFilter, ScoreFilter};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use self::view::{Detection, Flag, Score, Top};
+use self::detection::{Detection, Top};
+use self::view::{Flag, Score};
 use super::both;
 use crate::answer::{self, Form};
 use crate::auth::rights::{Allowed, SeeAnalytics};
@@ -338,7 +340,7 @@ async fn detections(
     let detections: Vec<Detection> = rows.into_iter().map(Detection::from).collect();
     Ok(match query.form {
         Form::Json => answer::ordered(StatusCode::OK, &Detections { detections }),
-        form => answer::list(form, "analytics/rule-based-detections", &view::DETECTION_COLUMNS, &detections),
+        form => answer::list(form, "analytics/rule-based-detections", &detection::DETECTION_COLUMNS, &detections),
     })
 }
 
@@ -360,7 +362,7 @@ async fn top(_: Allowed<SeeAnalytics>, State(app): State<AppState>, Query(query)
     let anomalies: Vec<Top> = rows.into_iter().map(Top::from).collect();
     Ok(match query.form {
         Form::Json => answer::ordered(StatusCode::OK, &TopAnomalies { anomalies }),
-        form => answer::list(form, "analytics/top-anomalies", &view::TOP_COLUMNS, &anomalies),
+        form => answer::list(form, "analytics/top-anomalies", &detection::TOP_COLUMNS, &anomalies),
     })
 }
 

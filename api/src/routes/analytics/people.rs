@@ -77,6 +77,11 @@ impl Person {
 
 /// A user with a risk.
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "user_id": 6, "username": "ann", "full_name": "Ann Archer", "role_name": "Employee", "is_active": true,
+    "risk_score": 47.0, "risk_level": "Medium Alert", "reasons": [Share::example()], "contributions_total": 1,
+    "changed_at": "2026-03-01T08:15:00.000000Z"
+}))]
 struct RiskyUser {
     #[serde(flatten)]
     person: Person,

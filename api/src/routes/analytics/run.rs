@@ -8,7 +8,8 @@ use domain::{DAY, HOUR};
 use serde::Serialize;
 use store::ScoreFilter;
 
-use super::view::{Detection, Score};
+use super::detection::Detection;
+use super::view::Score;
 use crate::answer;
 use crate::auth::rights::{Allowed, SeeAnalytics};
 use crate::extract::{Body, Fields, FromFields};

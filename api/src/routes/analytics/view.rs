@@ -1,4 +1,4 @@
-//! Scores, flags and detections as clients see them.
+//! Scores and flags as clients see them.
 //!
 //! The old page shows what it finds under `std_pct`, `deviation_pct`, `causes` and `findings`, so these are there in
 //! exactly its types or not at all.
@@ -6,8 +6,7 @@
 use domain::{Severity, Timestamp, risk_level};
 use serde::Serialize;
 use serde_json::{Value, json};
-use store::{DetectionRow, Finding, FlagRow, ScoreRow, TopAnomaly};
-use utoipa::openapi::{ObjectBuilder, Type};
+use store::{Finding, FlagRow, ScoreRow};
 use uuid::Uuid;
 
 use crate::words::{self, RiskLevel, RoleName, TriageStatus, Verdict};
@@ -38,7 +37,7 @@ pub(crate) struct Share {
 
 impl Share {
     /// A share, for the OpenAPI document.
-    fn example() -> Value {
+    pub(super) fn example() -> Value {
         json!({
             "name": "Rapid deletions", "description": "24 actions in 60 s", "points": 47.0, "weight": 47.0,
             "alert_id": "7d1f8a52-90c1-5c56-9f0e-2f8f3a6d5b11", "rule_id": "5f0c1f9e-3c55-4a5e-9d2c-9f5f3c1d0a02",
@@ -103,13 +102,7 @@ impl Compared {
 
 /// A row of `anomaly_scores`: a user's risk after one step of one alert.
 #[derive(Serialize, utoipa::ToSchema)]
-#[schema(example = json!({
-    "score_id": 12, "user_id": 6, "username": "ann", "role_name": "Employee", "session_id": "bm90IGEgc2Vzc2lvbg",
-    "risk_score": 47.0, "risk_level": "Medium Alert", "added": 47.0,
-    "explanation": "Rapid deletions [T1485]: 24 actions in 60 s (+47 pts)", "created_at": "2026-03-01T08:15:00.000000Z",
-    "alert_id": "7d1f8a52-90c1-5c56-9f0e-2f8f3a6d5b11", "step": 0, "last_analyzed_log_id": 1042,
-    "findings": [Share::example()]
-}))]
+#[schema(example = Score::example)]
 pub(crate) struct Score {
     score_id: i64,
     #[schema(required)]
@@ -150,6 +143,19 @@ pub(crate) struct Score {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Object, required = false)]
     baseline: Option<Value>,
+}
+
+impl Score {
+    /// A score, for the OpenAPI document.
+    pub(super) fn example() -> Value {
+        json!({
+            "score_id": 12, "user_id": 6, "username": "ann", "role_name": "Employee",
+            "session_id": "bm90IGEgc2Vzc2lvbg", "risk_score": 47.0, "risk_level": "Medium Alert", "added": 47.0,
+            "explanation": "Rapid deletions [T1485]: 24 actions in 60 s (+47 pts)",
+            "created_at": "2026-03-01T08:15:00.000000Z", "alert_id": "7d1f8a52-90c1-5c56-9f0e-2f8f3a6d5b11", "step": 0,
+            "last_analyzed_log_id": 1042, "findings": [Share::example()]
+        })
+    }
 }
 
 impl From<ScoreRow> for Score {
@@ -261,105 +267,6 @@ pub(crate) const FLAG_COLUMNS: [&str; 11] = [
     "severity",
     "status",
     "flagged_at",
-];
-
-/// All findings of one user's session, or of one user's day without one: its latest score under a name of its own.
-#[derive(Serialize, utoipa::ToSchema)]
-pub(crate) struct Detection {
-    detection_id: i64,
-    triggered_rules: Vec<String>,
-    #[schema(value_type = String, format = DateTime)]
-    detected_at: Timestamp,
-    #[serde(flatten)]
-    score: Score,
-}
-
-impl From<DetectionRow> for Detection {
-    fn from(row: DetectionRow) -> Self {
-        let mut triggered_rules: Vec<String> = Vec::new();
-        for finding in &row.score.findings {
-            if !triggered_rules.contains(&finding.name) {
-                triggered_rules.push(finding.name.clone());
-            }
-        }
-        let detected_at = row.score.created_at;
-        Self { detection_id: row.detection_id, triggered_rules, detected_at, score: row.score.into() }
-    }
-}
-
-pub(crate) const DETECTION_COLUMNS: [&str; 9] = [
-    "detection_id",
-    "user_id",
-    "username",
-    "session_id",
-    "risk_score",
-    "risk_level",
-    "triggered_rules",
-    "explanation",
-    "detected_at",
-];
-
-/// The highest of both kinds: a score, or a detection, which has the members of a score and three of its own.
-#[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = TopAnomaly)]
-pub(crate) struct Top {
-    #[schema(schema_with = source)]
-    source: &'static str,
-    #[schema(value_type = String, format = DateTime)]
-    timestamp: Timestamp,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    detection_id: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    triggered_rules: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = String, format = DateTime, required = false)]
-    detected_at: Option<Timestamp>,
-    #[serde(flatten)]
-    score: Score,
-}
-
-fn source() -> ObjectBuilder {
-    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["anomaly_score", "rule_detection"]))
-}
-
-impl From<TopAnomaly> for Top {
-    fn from(top: TopAnomaly) -> Self {
-        match top {
-            TopAnomaly::Score(row) => Self {
-                source: "anomaly_score",
-                timestamp: row.created_at,
-                detection_id: None,
-                triggered_rules: None,
-                detected_at: None,
-                score: row.into(),
-            },
-            TopAnomaly::Detection(row) => {
-                let Detection { detection_id, triggered_rules, detected_at, score } = row.into();
-                Self {
-                    source: "rule_detection",
-                    timestamp: detected_at,
-                    detection_id: Some(detection_id),
-                    triggered_rules: Some(triggered_rules),
-                    detected_at: Some(detected_at),
-                    score,
-                }
-            }
-        }
-    }
-}
-
-pub(crate) const TOP_COLUMNS: [&str; 9] = [
-    "source",
-    "timestamp",
-    "user_id",
-    "username",
-    "role_name",
-    "session_id",
-    "risk_score",
-    "risk_level",
-    "explanation",
 ];
 
 #[cfg(test)]

@@ -242,7 +242,13 @@ async fn list(
     Ok(paging::link(answer::list(filter.form, "logs", &COLUMNS, &rows), &uri, next.as_deref()))
 }
 
+/// A session as the log knows it.
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "session_id": "bm90IGEgc2Vzc2lvbg", "user_id": 6, "username": "ann", "start_time": "2026-03-01T08:00:00.000000Z",
+    "end_time": null, "is_active": true, "ip_address": "192.0.2.17", "user_agent": "Mozilla/5.0", "activity_count": 42,
+    "last_seen": "2026-03-01T08:15:00.000000Z"
+}))]
 struct Session {
     session_id: String,
     #[schema(required)]
@@ -359,6 +365,9 @@ impl FromFields for Summary {
 
 /// Activities counted by their action.
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "by_action_type": { "Login": 1, "View": 40, "Delete": 1 }, "period_days": 7, "total_activities": 42
+}))]
 struct ActivitySummary {
     by_action_type: BTreeMap<String, i64>,
     period_days: i64,

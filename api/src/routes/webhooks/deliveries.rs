@@ -21,12 +21,16 @@ use crate::words::DeliveryState as DeliveryWord;
 
 /// A message to a webhook, and what became of it.
 #[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = WebhookDelivery)]
+#[schema(as = WebhookDelivery, example = json!({
+    "delivery_id": 9, "message_id": "019ca8a4-7a4c-7c31-8b4e-5d2f9a6c1e07", "event": "alert.opened",
+    "alert_id": "7d1f8a52-90c1-5c56-9f0e-2f8f3a6d5b11", "revision": 1, "state": "pending", "attempts": 1,
+    "next_at": "2026-03-01T08:15:05.000000Z", "attempted_at": "2026-03-01T08:15:00.000000Z", "last_status": 503,
+    "last_error": "answered 503 Service Unavailable", "created_at": "2026-03-01T08:15:00.000000Z"
+}))]
 struct View {
     delivery_id: i64,
     /// The header `webhook-id`: the same with each attempt.
     message_id: Uuid,
-    #[schema(example = "alert.opened")]
     event: String,
     alert_id: Uuid,
     /// The revision of the alert that is told.
@@ -40,10 +44,10 @@ struct View {
     #[schema(required, value_type = Option<String>, format = DateTime)]
     attempted_at: Option<Timestamp>,
     /// What was answered to the last attempt.
-    #[schema(required, example = 503)]
+    #[schema(required)]
     last_status: Option<i64>,
     /// Why the last attempt failed, if it did.
-    #[schema(required, example = "answered 503 Service Unavailable")]
+    #[schema(required)]
     last_error: Option<String>,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,

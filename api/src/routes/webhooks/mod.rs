@@ -37,13 +37,16 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 
 /// A webhook, without its secret and without what may be secret of its address.
 #[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = Webhook)]
+#[schema(as = Webhook, example = json!({
+    "webhook_id": 1, "name": "on-call", "url": "https://hooks.slack.com/…", "format": "slack", "minimum_severity": "High",
+    "enabled": true, "disabled_reason": null, "created_by": "admin", "created_at": "2026-03-01T08:15:00.000000Z",
+    "failing_since": "2026-03-01T09:00:00.000000Z", "last_error": "answered 503 Service Unavailable",
+    "last_success_at": "2026-03-01T08:45:00.000000Z", "pending": 1, "dead": 0
+}))]
 struct View {
     webhook_id: i64,
-    #[schema(example = "on-call")]
     name: String,
     /// As far as people may see it: path and query of many receivers are their secret.
-    #[schema(example = "https://hooks.slack.com/…")]
     url: String,
     #[schema(value_type = WebhookFormat)]
     format: &'static str,
@@ -52,7 +55,7 @@ struct View {
     minimum_severity: Severity,
     enabled: bool,
     /// Why it is not enabled.
-    #[schema(required, example = "its receiver answered 410 Gone")]
+    #[schema(required)]
     disabled_reason: Option<String>,
     created_by: String,
     #[schema(value_type = String, format = DateTime)]
@@ -61,7 +64,7 @@ struct View {
     #[schema(required, value_type = Option<String>, format = DateTime)]
     failing_since: Option<Timestamp>,
     /// Why the last attempt failed, if it did.
-    #[schema(required, example = "answered 503 Service Unavailable")]
+    #[schema(required)]
     last_error: Option<String>,
     #[schema(required, value_type = Option<String>, format = DateTime)]
     last_success_at: Option<Timestamp>,
