@@ -99,23 +99,9 @@ pub(super) fn prefix(text: &str) -> Read<String> {
     Err("may have up to 100 letters, digits, dots, hyphens and underscores".to_owned())
 }
 
-/// What the roles depend on is not to be set from outside.
-const OURS: [&str; 10] = [
-    "bootstrap.servers",
-    "group.id",
-    "group.protocol",
-    "group.instance.id",
-    "enable.auto.commit",
-    "enable.auto.offset.store",
-    "enable.partition.eof",
-    "enable.idempotence",
-    "auto.offset.reset",
-    "partitioner",
-];
-
 pub(super) fn kafka_settings(text: &str) -> Read<Vec<(String, Secret)>> {
     let one = |part: &str| match part.split_once('=') {
-        Some((name, _)) if OURS.contains(&name.trim()) => Err(format!("{} is ours to set", name.trim())),
+        Some((name, _)) if bus::kafka::Settings::is_ours(name.trim()) => Err(format!("{} is ours to set", name.trim())),
         Some((name, value)) => Ok((name.trim().to_owned(), Secret::new(value.trim().to_owned()))),
         None => {
             Err("must be settings of librdkafka like security.protocol=SASL_SSL, separated by semicolons".to_owned())

@@ -121,12 +121,6 @@ impl PartitionLog {
         self.buffer.lock().revoked
     }
 
-    /// Records behind `position` that the brokers are known to have; none before anything was heard of them.
-    #[must_use]
-    pub fn lag(&self, position: i64) -> Option<i64> {
-        self.buffer.lock().end.map(|end| (end - position).max(0))
-    }
-
     fn tell(&self, command: Command) {
         // The thread is gone when the group was left: then nobody needs to be told.
         let _ = self.commands.send(command);
@@ -147,8 +141,7 @@ struct State {
     /// Records before this offset are not wanted.
     from: i64,
     begun: bool,
-    /// The next offset, when the brokers last said that there was nothing more.
-    end: Option<i64>,
+    /// The brokers said that there is nothing behind what has come.
     at_end: bool,
     paused: bool,
     revoked: bool,
@@ -186,7 +179,6 @@ impl Buffer {
         }
         state.from = record.seq;
         state.at_end = false;
-        state.end = state.end.max(Some(record.seq));
         state.bytes += record.payload.len();
         state.records.push_back(record);
         let pause = state.is_full() && !state.paused;
@@ -200,7 +192,7 @@ impl Buffer {
     pub(super) fn end(&self) {
         let mut state = self.lock();
         if state.begun {
-            (state.end, state.at_end) = (Some(state.from), true);
+            state.at_end = true;
         }
         drop(state);
         self.changed.notify_waiters();
@@ -314,9 +306,8 @@ mod tests {
         assert!(!reading.is_finished());
         log.buffer.end();
         assert_eq!(reading.await.expect("ran").expect("the end"), []);
-        assert_eq!(log.lag(7), Some(0));
         log.buffer.push(record(9));
-        assert_eq!((log.read_after(7, 10).await.expect("there").len(), log.lag(7)), (1, Some(2)));
+        assert_eq!(log.read_after(7, 10).await.expect("there").len(), 1);
         log.buffer.revoke();
         assert!(log.is_revoked() && log.read_after(7, 10).await.is_err());
     }

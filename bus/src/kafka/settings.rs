@@ -14,6 +14,20 @@ pub const ACTIVITY_IN: &str = "activity.in";
 /// Changes of alerts, by alert; the relay alone writes it.
 pub const ALERTS: &str = "alerts";
 
+/// Settings of librdkafka that are not to be set from outside, because what reads and writes here depends on them.
+const OURS: [&str; 10] = [
+    "bootstrap.servers",
+    "group.id",
+    "group.protocol",
+    "group.instance.id",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.partition.eof",
+    "enable.idempotence",
+    "auto.offset.reset",
+    "partitioner",
+];
+
 /// Where Kafka is, and how it is used.
 #[derive(Clone)]
 pub struct Settings {
@@ -29,7 +43,7 @@ pub struct Settings {
     pub retention: Duration,
     /// After so long without a word from it, a member's partitions go to others.
     pub session_timeout: Duration,
-    /// Settings of librdkafka beside ours: TLS, SASL. The values may be secrets.
+    /// Settings of librdkafka beside [ours](Self::is_ours): TLS, SASL. The values may be secrets.
     pub extra: Vec<(String, String)>,
 }
 
@@ -62,6 +76,12 @@ impl Settings {
             session_timeout: Duration::from_secs(10),
             extra: Vec::new(),
         }
+    }
+
+    /// Whether a setting of librdkafka is ours to set, and not one for [`extra`](Self::extra).
+    #[must_use]
+    pub fn is_ours(name: &str) -> bool {
+        OURS.contains(&name)
     }
 
     /// The whole name of a topic or a group.
@@ -113,6 +133,15 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_every_client_depends_on_is_ours_to_set() {
+        let client = Settings::of("a:1").consumer();
+        for name in ["bootstrap.servers", "enable.auto.commit", "auto.offset.reset", "enable.partition.eof"] {
+            assert!(Settings::is_ours(name) && client.get(name).is_some(), "{name}");
+        }
+        assert!(!Settings::is_ours("security.protocol"));
+    }
 
     #[test]
     fn names_have_the_prefix_and_secrets_are_not_shown() {
