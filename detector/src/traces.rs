@@ -7,8 +7,8 @@ use domain::{Alert, Partition, trace};
 use tracing::Span;
 use uuid::Uuid;
 
-/// So many are kept: some rules decide when the watermark has passed, minutes later.
-const KEPT: usize = 65_536;
+/// So many are kept, some 2 MiB: some rules decide when the watermark has passed, minutes later.
+const KEPT: usize = 16_384;
 
 /// The events of traces that were looked at last. Empty where nobody exports spans.
 #[derive(Debug, Default)]
