@@ -282,8 +282,27 @@ mod tests {
 
     #[test]
     fn what_cannot_be_told_is_absent() {
-        let compared = Compared::new(None, json!({ "n": 0, "median": 0 }));
-        assert_eq!((compared.deviation_pct, compared.std_pct), (None, None));
-        assert!(compared.causes.is_empty());
+        let row = |baseline| ScoreRow {
+            score_id: 1,
+            alert_id: Uuid::nil(),
+            step: 0,
+            user_id: None,
+            username: "ann".to_owned(),
+            role_name: None,
+            session_id: None,
+            risk_score: 21.0,
+            added: 21.0,
+            explanation: String::new(),
+            findings: Vec::new(),
+            created_at: Timestamp::default(),
+            observed: None,
+            baseline,
+            last_analyzed_log_id: None,
+        };
+        let value = serde_json::to_value(Score::from(row(Some(json!({ "n": 0, "median": 0 }))))).unwrap();
+        assert!(value.get("deviation_pct").is_none() && value.get("std_pct").is_none());
+        assert_eq!(value["causes"], json!([]));
+        let value = serde_json::to_value(Score::from(row(None))).unwrap();
+        assert!(value.get("causes").is_none() && value.get("baseline").is_none());
     }
 }
