@@ -11,7 +11,11 @@ use jsonschema::{Draft, Validator};
 use serde_json::{Map, Value, json};
 
 /// A document, read once.
-pub(crate) struct Contract(Vec<Path>);
+pub(crate) struct Contract {
+    paths: Vec<Path>,
+    /// What is answered where there is nothing.
+    problem: Form,
+}
 
 struct Path {
     /// The parts of the address; `None` where a parameter stands.
@@ -51,7 +55,8 @@ impl Contract {
                 .filter_map(|method| Some((method.to_uppercase(), statuses(item.get(method)?))))
                 .collect(),
         };
-        Self(document["paths"].as_object().expect("paths").iter().map(path).collect())
+        let problem = closed.form(&json!({ "$ref": "#/components/schemas/Problem" }));
+        Self { paths: document["paths"].as_object().expect("paths").iter().map(path).collect(), problem }
     }
 
     /// The form of the body, if there is to be one; or what is not as the document tells. `kind` is the answer's
@@ -60,14 +65,21 @@ impl Contract {
         let path = path.split('?').next().unwrap_or_default();
         let parts: Vec<&str> = path.trim_end_matches('/').split('/').collect();
         // As in the program, an address that is spelled out comes before one with parameters.
-        let paths = self.0.iter().filter(|path| path.takes(&parts));
+        let paths = self.paths.iter().filter(|path| path.takes(&parts));
         let Some(known) = paths.min_by_key(|path| path.parts.iter().filter(|part| part.is_none()).count()) else {
             let elsewhere = !path.starts_with("/api/") || path.starts_with("/api/docs") || path == "/api/openapi.json";
-            return if elsewhere || status == 404 { Ok(None) } else { Err("the address is not in it".to_owned()) };
+            return match status {
+                _ if elsewhere => Ok(None),
+                404 => Ok((method != "HEAD").then_some(&self.problem)),
+                _ => Err("the address is not in it".to_owned()),
+            };
         };
         let Some(statuses) = known.methods.get(if method == "HEAD" { "GET" } else { method }) else {
-            let preflight = method == "OPTIONS" && status == 200;
-            return if preflight || status == 405 { Ok(None) } else { Err("the method is not in it".to_owned()) };
+            return match (method, status) {
+                ("OPTIONS", 200) => Ok(None),
+                (_, 405) => Ok(Some(&self.problem)),
+                _ => Err("the method is not in it".to_owned()),
+            };
         };
         let told = statuses.get(&status).ok_or("the status is not in it")?;
         let kind = kind.split(';').next().unwrap_or_default();
@@ -188,12 +200,13 @@ mod tests {
             { "$ref": "#/components/schemas/Thing" },
             { "type": "object", "properties": { "name": { "type": "string" } } },
         ] });
+        let problem = json!({ "type": "object", "required": ["error"], "properties": { "error": {} } });
         let answer = |name: &str| {
             let schema = json!({ "$ref": format!("#/components/schemas/{name}") });
             json!({ "content": { "application/json": { "schema": { "type": "array", "items": schema } } } })
         };
         Contract::new(&json!({
-            "components": { "schemas": { "Thing": thing, "Named": named } },
+            "components": { "schemas": { "Thing": thing, "Named": named, "Problem": problem } },
             "paths": {
                 "/api/things/{id}": { "get": { "responses": { "200": answer("Thing") } } },
                 "/api/things/named": { "get": { "responses": { "200": answer("Named"), "204": {} } } },
@@ -212,8 +225,11 @@ mod tests {
         let contract = contract();
         assert!(contract.form("GET", "/api/things/named", 204, "").unwrap().is_none());
         assert!(contract.form("HEAD", "/api/things/7", 200, "application/json").unwrap().is_none());
-        assert!(contract.form("POST", "/api/things/7", 405, "application/problem+json").unwrap().is_none());
-        assert!(contract.form("GET", "/api/nothing", 404, "application/problem+json").unwrap().is_none());
+        for (method, path, status) in [("POST", "/api/things/7", 405), ("GET", "/api/nothing", 404)] {
+            let form = contract.form(method, path, status, "application/problem+json").unwrap().expect("a form");
+            form.hold(br#"{"error":"x"}"#).unwrap();
+            form.hold(b"{}").unwrap_err();
+        }
         assert!(contract.form("GET", "/", 200, "text/html").unwrap().is_none());
     }
 
