@@ -6,16 +6,27 @@ use std::collections::HashMap;
 use domain::{Alert, AlertState};
 use uuid::Uuid;
 
-use super::episode::{Ended, Identity};
+use super::episode::Identity;
+use super::episodes::Ended;
 use super::evaluate::Slot;
+use super::events::Events;
 use super::keys::KeyState;
-use super::ring::Events;
 use super::{Engine, report};
+
+/// When the episodes of a rule and key are looked at; the rule says of which group the key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Closing {
+    pub(super) at: i64,
+    pub(super) slot: u32,
+    pub(super) node: u32,
+}
 
 impl Engine {
     /// Looks at the episodes of a rule and key when nothing more can extend the first of them.
     pub(super) fn close_at(&mut self, over: i64, slot: Slot, node: usize) {
-        self.closings.push(Reverse((over, slot.group, slot.slot, node)));
+        // Neither keys nor rules are more than 32 bits can count.
+        let number = |number| u32::try_from(number).unwrap_or(u32::MAX);
+        self.closings.push(Reverse(Closing { at: over, slot: number(slot.slot), node: number(node) }));
     }
 
     /// Reports episodes that are over.

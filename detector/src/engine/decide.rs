@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::baseline::{Baselines, Whose};
 use super::evaluate::Slot;
-use super::history::Novelty;
+use super::first::Novelty;
 use super::plan::Plan;
 use super::record::{Record, Source};
 use super::{Engine, Settings};

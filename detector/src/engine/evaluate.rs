@@ -9,12 +9,13 @@ use domain::{Activity, Timestamp};
 
 use super::decide::{self, Due, What};
 use super::episode::Crossing;
+use super::events::Events;
 use super::held::{Held, Value};
-use super::keys::{KeyState, NodeState};
+use super::keys::{KeyState, Keys, NodeState};
 use super::kind::Kinds;
 use super::plan::{Call, Plan, Route, bits};
 use super::record::{Record, Source};
-use super::ring::{Events, New, Ring};
+use super::ring::{New, Ring};
 use super::window::{Window, glance};
 use super::{Engine, Place};
 use crate::rules::{Body, Condition};
@@ -163,6 +164,7 @@ impl Engine {
 
     /// Notes which rules have to look at an event that newly takes part in channels.
     fn call(&mut self, plan: &Plan, slot: Slot, place: Place, at: usize, fresh: u64, work: &mut Work) {
+        let Keys { kinds, .. } = &self.keys[slot.group];
         let Some(state) = self.keys[slot.group].get(slot.slot) else { return };
         let ring = &state.ring;
         // Behind an event that comes late there are others at which a rule may hold now.
@@ -173,7 +175,7 @@ impl Engine {
                     let what = What::Node(slot, call.node);
                     let due = Due { time: place.0, id: place.1, rule: plan.nodes[call.node].rule, what };
                     self.due.push(Reverse(due));
-                } else if is_last && cannot_hold(*call, ring, at) {
+                } else if is_last && cannot_hold(*call, ring, kinds, at) {
                     // Nothing that it knows changes by that.
                 } else if let Some((_, from)) = work.iter_mut().find(|(other, _)| *other == call.node) {
                     *from = (*from).min(at);
@@ -220,7 +222,7 @@ impl Engine {
         let mut crossed = Vec::new();
         let mut moved = taken_back;
         for at in range {
-            if events.mask(at) & of.mask == 0 || cannot_hold(call, ring, at) {
+            if events.mask(at) & of.mask == 0 || cannot_hold(call, ring, kinds, at) {
                 continue;
             }
             let verdict = match which {
@@ -329,8 +331,8 @@ impl Engine {
 
 /// Whether a few words about the ring say that a rule does not hold at an event: events that it needs are not there, or
 /// too few events of any kind lie in its window.
-fn cannot_hold(call: Call, ring: &Ring, at: usize) -> bool {
-    if ring.ever() & call.needs != call.needs {
+fn cannot_hold(call: Call, ring: &Ring, kinds: &Kinds, at: usize) -> bool {
+    if call.needs != 0 && kinds.of(ring.ever()).mask & call.needs != call.needs {
         return true;
     }
     let Some(before) = call.least.checked_sub(1).filter(|before| *before > 0) else { return false };

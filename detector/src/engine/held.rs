@@ -5,7 +5,8 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use rust_decimal::Decimal;
 
-use super::record::{Interner, Record};
+use super::record::Record;
+use super::text::Interner;
 
 /// What an event brings into a channel.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +26,8 @@ pub(super) struct Held {
     pub(super) records: Table<Arc<Record>>,
     /// The record that was taken last: an event comes into several rings, one after the other.
     last_record: u32,
+    /// Numbers of one event, on their way.
+    pub(super) room: Vec<u32>,
 }
 
 /// Things by number, each held as often as it was taken.

@@ -4,22 +4,26 @@ use std::ops::{Deref, DerefMut};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::episode::Episodes;
+use super::chunked::Chunked;
+use super::episodes::Episodes;
+use super::footprint::Parts;
 use super::kind::Kinds;
-use super::record::{Text, hash_part, hash_place};
 use super::ring::Ring;
+use super::text::{Text, hash_part, hash_place};
 use super::window::Window;
 
-/// States that are allocated together, so that a map that grows moves none of them.
-const CHUNK: usize = 64;
+/// A ring of at most so many events is thinned out in about the time that one event takes.
+pub(super) const SMALL: usize = 64;
 
-/// What is known of one key.
+/// What is known of one key, in 64 bytes: one line of a cache.
 #[derive(Debug)]
 pub(super) struct KeyState {
     pub(super) key: Text,
     pub(super) ring: Ring,
     pub(super) nodes: Nodes,
 }
+
+const _: () = assert!(size_of::<Option<KeyState>>() <= 64, "a key has outgrown its line");
 
 /// States of the rules that have something to remember of a key: mostly there are none.
 #[derive(Debug, Default)]
@@ -79,7 +83,8 @@ impl KeyState {
     /// A key of which nothing is known.
     pub(super) fn new(key: &str) -> Self {
         let mut state = Self { key: Text::of(key), ring: Ring::default(), nodes: Nodes::default() };
-        state.ring.set_left(room(0));
+        // Many keys have one event and no other.
+        state.ring.set_left(1);
         state
     }
 
@@ -102,15 +107,12 @@ impl KeyState {
         self.ring.shrink();
         self.nodes.tidy();
     }
-
-    fn bytes(&self) -> usize {
-        self.ring.bytes() + self.nodes.bytes() + self.key.heap()
-    }
 }
 
-/// After so many more events a ring of this many is thinned out: a quarter, so that each event pays for looking at four.
+/// After so many more events a ring of this many is thinned out: an eighth where that is quickly done, so that little is
+/// held that is over; else a quarter, so that each event pays for looking at four.
 fn room(events: usize) -> usize {
-    events / 4 + 3
+    if events <= SMALL { (events / 8 + 2).max(3) } else { events / 4 }
 }
 
 /// The keys of one group.
@@ -123,7 +125,8 @@ pub(super) struct Keys {
     /// the seed is of this process and nothing tells it; and whoever had luck would make one look-up slower, since the
     /// number of keys is bounded.
     hashes: DefaultHashBuilder,
-    states: Vec<Vec<Option<KeyState>>>,
+    /// A map that grows moves none of them.
+    states: Chunked<Option<KeyState>>,
     free: Vec<u32>,
     /// Where the search for keys to forget goes on.
     hand: usize,
@@ -141,24 +144,14 @@ impl Keys {
     fn add(&mut self, state: KeyState) -> usize {
         let part = hash_part(&self.hashes, state.key.text());
         let slot = match self.free.pop() {
-            Some(slot) => {
-                self.states[slot as usize / CHUNK][slot as usize % CHUNK] = Some(state);
-                slot
-            }
-            None => u32::try_from(self.push(Some(state))).unwrap_or(u32::MAX),
+            Some(slot) => slot,
+            None => u32::try_from(self.states.push(None)).unwrap_or(u32::MAX),
         };
+        if let Some(place) = self.states.get_mut(slot as usize) {
+            *place = Some(state);
+        }
         self.slots.insert_unique(hash_place(part), (part, slot), |(part, _)| hash_place(*part));
         slot as usize
-    }
-
-    fn push(&mut self, state: Option<KeyState>) -> usize {
-        if self.states.last().is_none_or(|chunk| chunk.len() == CHUNK) {
-            self.states.push(Vec::with_capacity(CHUNK));
-        }
-        let before = (self.states.len() - 1) * CHUNK;
-        let Some(chunk) = self.states.last_mut() else { return before };
-        chunk.push(state);
-        before + chunk.len() - 1
     }
 
     /// Takes in a key that is not known yet, behind all others; its slot.
@@ -168,7 +161,7 @@ impl Keys {
 
     /// All keys, with their slots.
     pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &KeyState)> {
-        self.states.iter().flatten().enumerate().filter_map(|(slot, state)| Some((slot, state.as_ref()?)))
+        self.states.iter().enumerate().filter_map(|(slot, state)| Some((slot, state.as_ref()?)))
     }
 
     /// The slot of a key that is known.
@@ -182,7 +175,7 @@ impl Keys {
 
     /// The state in a slot.
     pub(super) fn get(&self, slot: usize) -> Option<&KeyState> {
-        self.states.get(slot / CHUNK)?.get(slot % CHUNK)?.as_ref()
+        self.states.get(slot)?.as_ref()
     }
 
     /// The state in a slot, to change.
@@ -192,13 +185,13 @@ impl Keys {
 
     /// The state in a slot, to change, and the kinds of the group's events.
     pub(super) fn both(&mut self, slot: usize) -> Option<(&mut KeyState, &mut Kinds)> {
-        let state = self.states.get_mut(slot / CHUNK)?.get_mut(slot % CHUNK)?.as_mut()?;
+        let state = self.states.get_mut(slot)?.as_mut()?;
         Some((state, &mut self.kinds))
     }
 
     /// Forgets a key.
     pub(super) fn remove(&mut self, slot: usize) -> Option<KeyState> {
-        let state = self.states.get_mut(slot / CHUNK)?.get_mut(slot % CHUNK)?.take()?;
+        let state = self.states.get_mut(slot)?.take()?;
         let part = hash_part(&self.hashes, state.key.text());
         if let Ok(entry) = self.slots.find_entry(hash_place(part), |(_, of)| *of as usize == slot) {
             entry.remove();
@@ -209,8 +202,7 @@ impl Keys {
 
     /// The next slot in turn.
     pub(super) fn turn(&mut self) -> Option<usize> {
-        let slots = self.states.len().saturating_sub(1) * CHUNK + self.states.last()?.len();
-        self.hand = (self.hand + 1) % slots;
+        self.hand = (self.hand + 1).checked_rem(self.states.len())?;
         Some(self.hand)
     }
 
@@ -224,10 +216,14 @@ impl Keys {
         self.iter().map(|(_, state)| state.ring.len() + past(state)).sum()
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        self.slots.allocation_size()
-            + self.states.len() * (CHUNK * size_of::<Option<KeyState>>() + size_of::<Vec<KeyState>>())
-            + self.free.capacity() * size_of::<u32>()
-            + self.iter().map(|(_, state)| state.bytes()).sum::<usize>()
+    /// Adds what the keys hold to what is held.
+    pub(super) fn weigh(&self, parts: &mut Parts) {
+        parts.keys += self.slots.allocation_size() + self.states.bytes() + self.free.capacity() * size_of::<u32>();
+        for (_, state) in self.iter() {
+            parts.keys += state.key.heap();
+            parts.events += state.ring.bytes();
+            parts.past += state.ring.past.as_ref().map_or(0, |past| past.bytes());
+            parts.episodes += state.nodes.bytes();
+        }
     }
 }

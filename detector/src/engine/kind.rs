@@ -22,12 +22,24 @@ pub(super) struct Kind {
 }
 
 /// The kinds of a group's events, by number.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Kinds {
     kinds: Vec<Kind>,
     numbers: HashMap<(u64, bool), u32>,
     /// The one that was asked for last: mostly it is asked for again.
     last: u32,
+}
+
+/// The number of a kind that no kind goes beyond.
+const ANY: u16 = 1;
+
+impl Default for Kinds {
+    /// The first is the kind of no channels, the second that of all.
+    fn default() -> Self {
+        let none = Kind { mask: 0, valued: 0, distinct: 0, record: false, reach: i64::MIN, lasting: i64::MIN };
+        let any = Kind { mask: u64::MAX, record: true, ..none };
+        Self { kinds: vec![none, any], numbers: HashMap::from_iter([((0, false), 0)]), last: 0 }
+    }
 }
 
 impl Kinds {
@@ -55,6 +67,16 @@ impl Kinds {
         let number = u32::try_from(self.kinds.len() - 1).unwrap_or(u32::MAX);
         self.numbers.insert((mask, record), number);
         number
+    }
+
+    /// The number of a kind that goes beyond another by channels, and by whether something is kept.
+    pub(super) fn with(&mut self, group: &Group, number: u16, mask: u64, record: bool) -> u16 {
+        let had = self.of(u32::from(number));
+        if had.mask | mask == had.mask && had.record >= record {
+            return number;
+        }
+        let number = self.number(group, had.mask | mask, had.record | record);
+        u16::try_from(number).unwrap_or(ANY)
     }
 
     pub(super) fn of(&self, number: u32) -> &Kind {

@@ -5,12 +5,14 @@
 //! |---|---|
 //! | `plan`, `layout` | a rule set laid out: rings that rules share, channels, routes between rules; which rules wait |
 //! | `ring`, `form`, `kind` | the events of one key, in order; how they are written; what some have in common |
+//! | `events` | a ring as rules see it |
 //! | `past` | what is left of events whose values came again |
 //! | `held` | what rings have only the numbers of |
 //! | `window` | what one rule sees of a ring: looked through where it is short, else two ends and an aggregate |
-//! | `episode` | from the moments at which a rule holds to alerts that grow, merge and are taken back |
-//! | `history`, `baseline`, `calendar` | `when`: first seen, silence, what is usual, working hours |
+//! | `episode`, `episodes` | from the moments at which a rule holds to alerts that grow, merge and are taken back |
+//! | `first`, `history`, `baseline`, `calendar` | `when`: first seen, silence, what is usual, working hours |
 //! | `record` | keys and values, and what is kept of an event for later decisions |
+//! | `text`, `packed`, `chunked` | texts, numbers and lists in little memory |
 //! | `keys`, `room` | the states of all keys; thinned out, forgotten, bounded |
 //! | `evaluate` | an event on its way through rings, rules and the rules upon them |
 //! | `decide` | what waits for the watermark |
@@ -37,16 +39,22 @@
 
 mod baseline;
 mod calendar;
+mod chunked;
 mod conclude;
 mod decide;
 mod episode;
+mod episodes;
 mod evaluate;
+mod events;
+mod first;
+mod footprint;
 mod form;
 mod held;
 mod history;
 mod keys;
 mod kind;
 mod layout;
+mod packed;
 mod past;
 mod plan;
 mod record;
@@ -55,6 +63,7 @@ mod resume;
 mod ring;
 mod room;
 mod snapshot;
+mod text;
 mod window;
 
 use std::cmp::Reverse;
@@ -66,17 +75,21 @@ use domain::{Activity, Alert, AlertState, DAY, Timestamp};
 use uuid::Uuid;
 
 pub use calendar::Calendar;
+pub use footprint::{Footprint, Parts};
 pub use layout::waiting as waits;
 pub use snapshot::SnapshotError;
 
 use crate::rules::{Body, RuleSet, Scratch};
 use baseline::Baselines;
+use conclude::Closing;
 use decide::Due;
 use evaluate::{Arrival, Slot};
+use first::Firsts;
 use held::{Held, Value};
-use history::{Firsts, Silences};
+use history::Silences;
 use keys::Keys;
 use plan::{Plan, Route};
+use room::Thinning;
 
 /// What the engine is told beside the rules.
 #[derive(Debug, Clone)]
@@ -122,19 +135,6 @@ pub struct Gap {
     pub reason: String,
 }
 
-/// How much the engine holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Footprint {
-    /// Different users among the keys.
-    pub users: usize,
-    /// Keys of all kinds.
-    pub keys: usize,
-    /// Events held, counted once for each ring that they are in.
-    pub events: usize,
-    /// Memory in bytes, without the allocator's own.
-    pub bytes: usize,
-}
-
 /// The detection engine.
 #[derive(Debug)]
 pub struct Engine {
@@ -153,8 +153,8 @@ pub struct Engine {
     baselines: HashMap<usize, Baselines>,
     /// What waits for the watermark.
     due: BinaryHeap<Reverse<Due>>,
-    /// When open episodes could be over: time, group, slot, node.
-    closings: BinaryHeap<Reverse<(i64, usize, usize, usize)>>,
+    /// When open episodes could be over.
+    closings: BinaryHeap<Reverse<Closing>>,
     /// What crossed in one ring and has still to be brought into another.
     arrivals: VecDeque<Arrival>,
     /// Episodes that changed, by key and node.
@@ -168,7 +168,7 @@ pub struct Engine {
     routes: Vec<Route>,
     values: Vec<(u8, Value)>,
     work: Vec<(usize, usize)>,
-    kept: Vec<bool>,
+    thinning: Thinning,
 }
 
 impl Engine {
@@ -208,7 +208,7 @@ impl Engine {
             routes: Vec::new(),
             values: Vec::new(),
             work: Vec::new(),
-            kept: Vec::new(),
+            thinning: Thinning::default(),
         }
     }
 
@@ -253,9 +253,10 @@ impl Engine {
             }
         }
         self.settled = watermark;
-        while self.closings.peek().is_some_and(|Reverse((at, ..))| *at <= watermark) {
-            if let Some(Reverse((at, group, slot, node))) = self.closings.pop() {
-                self.close(at, Slot { group, slot }, node);
+        while self.closings.peek().is_some_and(|Reverse(closing)| closing.at <= watermark) {
+            if let Some(Reverse(Closing { at, slot, node })) = self.closings.pop() {
+                let (slot, node) = (slot as usize, node as usize);
+                self.close(at, Slot { group: self.plan.nodes[node].group, slot }, node);
             }
         }
         let visits = std::mem::take(&mut self.observed);
@@ -383,24 +384,6 @@ impl Engine {
     #[must_use]
     pub fn keys(&self) -> usize {
         self.keys.iter().map(Keys::len).sum()
-    }
-
-    /// How much the engine holds; walks over everything.
-    #[must_use]
-    pub fn footprint(&self) -> Footprint {
-        let mut footprint = Footprint { bytes: self.held.bytes(), ..Footprint::default() };
-        for (group, keys) in self.plan.groups.iter().zip(&self.keys) {
-            footprint.keys += keys.len();
-            footprint.bytes += keys.bytes();
-            footprint.events += keys.events();
-            if group.key.names_user_only(&self.plan.fields) {
-                footprint.users = footprint.users.max(keys.len());
-            }
-        }
-        footprint.bytes += self.firsts.values().map(Firsts::bytes).sum::<usize>();
-        footprint.bytes += self.baselines.values().map(Baselines::bytes).sum::<usize>();
-        footprint.bytes += self.silences.values().map(Silences::bytes).sum::<usize>();
-        footprint
     }
 }
 

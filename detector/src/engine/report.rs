@@ -69,9 +69,9 @@ pub(super) fn alert(
         window_s: node.window / SECOND,
         first_event_at: Timestamp::from_micros(episode.first_event),
         last_event_at: Timestamp::from_micros(episode.last),
-        event_ids: episode.named.clone(),
-        baseline: episode.baseline.as_deref().cloned(),
-        escalations: episode.escalations.clone(),
+        event_ids: episode.named.to_vec(),
+        baseline: episode.baseline().cloned(),
+        escalations: episode.escalations().to_vec(),
         state,
         merged_into: None,
         event_count: episode.event_count(),
@@ -120,7 +120,7 @@ fn explanation(set: &RuleSet, rule: &Rule, node: &Node, key: &[(String, String)]
         }
         _ => String::new(),
     };
-    let usual = episode.baseline.as_ref().map_or_else(String::new, |baseline| {
+    let usual = episode.baseline().map_or_else(String::new, |baseline| {
         let of =
             |part: &serde_json::Value| format!("median {}, spread {}, n {}", part["median"], part["spread"], part["n"]);
         let peers = baseline.get("peers").map_or_else(String::new, |peers| format!("; for peers: {}", of(peers)));

@@ -55,10 +55,10 @@ fn begin_earlier(episode: &mut Episode, alert: &Alert) {
     episode.at = alert.at.micros();
     episode.opener = alert.crossing_event;
     episode.first_event = alert.first_event_at.micros();
-    episode.named.clone_from(&alert.event_ids);
+    episode.named = alert.event_ids.as_slice().into();
     episode.severity = episode.severity.max(alert.severity);
     episode.peak = episode.peak.max(Decimal::from_f64_retain(alert.observed).unwrap_or(episode.peak));
-    episode.escalations.clone_from(&alert.escalations);
+    episode.escalate(&alert.escalations);
     episode.count_from(alert.event_count, alert.escalations.len());
 }
 

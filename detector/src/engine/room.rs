@@ -4,10 +4,25 @@
 use domain::Timestamp;
 
 use super::evaluate::Slot;
-use super::keys::{KeyState, Keys};
+use super::events::{Events, Met};
+use super::keys::{KeyState, Keys, NodeState, SMALL};
 use super::plan::{Plan, bits};
-use super::ring::{Events, Met, Ring};
+use super::ring::Ring;
 use super::{Engine, Gap};
+
+/// So many events of a key at least become times: fewer weigh less as they are.
+const LEAST: usize = 4;
+
+/// Room for thinning out a ring, used again from one to the next.
+#[derive(Debug, Default)]
+pub(super) struct Thinning {
+    /// Which events stay.
+    kept: Vec<bool>,
+    /// Values of later events.
+    met: Met,
+    /// Events of which only the time stays, from the last to the first.
+    went: Vec<usize>,
+}
 
 impl Engine {
     /// The slot of a key; where there are too many keys, one without an open episode makes place.
@@ -99,13 +114,13 @@ impl Engine {
         let of = &plan.groups[slot.group];
         let Some((state, kinds)) = self.keys[slot.group].both(slot.slot) else { return };
         let ring = &mut state.ring;
-        let kept = &mut self.kept;
+        let Thinning { kept, met, went } = &mut self.thinning;
+        met.clear();
+        went.clear();
         kept.clear();
         kept.resize(ring.len(), true);
         // From the last to the first: of events up to the watermark that count by their values, the last of each value
         // is enough, if no other rule sees the others.
-        let mut met = Met::default();
-        let mut went = Vec::new();
         for at in (0..ring.len()).rev() {
             let time = ring.time(at);
             if time > settled && time > given_up {
@@ -129,23 +144,27 @@ impl Engine {
             }
             if !needed {
                 kept[at] = false;
-                went.push((time, ring.kind(at)));
+                went.push(at);
             }
         }
+        if ring.past.is_none() && went.len() < LEAST {
+            went.drain(..).for_each(|at| kept[at] = true);
+        }
+        let is_over = |time, kind| time <= given_up || time <= settled.saturating_sub(kinds.of(kind).reach);
+        remember(ring, went, is_over);
         // What goes is counted by those who have not looked so far.
         let gone = kept.iter().rposition(|kept| !kept).map_or(0, |last| last + 1);
         let events = Events { ring, kinds, held: &self.held };
         for node in state.nodes.iter_mut() {
             node.window.pass(&plan.nodes[node.node as usize], events, gone);
-        }
-        for at in (0..ring.len()).filter(|at| !kept[*at]) {
-            ring.release(at, kinds, of, &mut self.held);
-        }
-        for node in state.nodes.iter_mut() {
             node.window.thinned(kept.iter().take(node.window.looked_at()).filter(|kept| **kept).count());
         }
-        ring.retain(kept, kinds);
-        remember(ring, went, |time, kind| time <= given_up || time <= settled.saturating_sub(kinds.of(kind).reach));
+        if gone > 0 {
+            for at in (0..gone).filter(|at| !kept[*at]) {
+                ring.release(at, kinds, of, &mut self.held);
+            }
+            ring.retain(kept, kinds, of);
+        }
         let most = self.settings.events_per_key;
         let oldest = ring.past.as_ref().filter(|past| past.len() > most).and_then(|past| past.iter().next());
         state.thinned(most);
@@ -167,7 +186,7 @@ impl Engine {
         }
     }
 
-    /// Visits some keys in turn and forgets those of which nothing can come any more.
+    /// Visits some keys in turn, folds what has become final there, and forgets those of which nothing can come any more.
     pub(super) fn forget_some(&mut self, visits: usize) {
         let plan = self.plan.clone();
         let all = self.keys.iter().map(Keys::len).sum::<usize>().max(1);
@@ -176,31 +195,43 @@ impl Engine {
             let share = visits.saturating_mul(self.keys[group].len()) / all + 64;
             for _ in 0..share.min(self.keys[group].len()) {
                 let Some(slot) = self.keys[group].turn() else { break };
-                let Some(state) = self.keys[group].get(slot) else { continue };
-                // Thinning lets every window of the ring start over, so it has to pay: half of the ring goes at once.
-                let ring = &state.ring;
-                let reach = |at| self.keys[group].kinds.of(ring.kind(at)).reach;
-                let gone = |at: usize| ring.time(at) <= self.settled.saturating_sub(reach(at));
-                if !ring.is_empty() && gone(ring.len() / 2) {
-                    self.thin(&plan, Slot { group, slot }, i64::MIN);
-                }
-                if self.keys[group].get(slot).is_some_and(KeyState::is_idle) {
-                    self.keys[group].remove(slot);
-                }
+                self.visit(&plan, Slot { group, slot });
             }
+        }
+    }
+
+    fn visit(&mut self, plan: &Plan, slot: Slot) {
+        let Some(state) = self.keys[slot.group].get(slot.slot) else { return };
+        let (ring, settled) = (&state.ring, self.settled);
+        let kinds = &self.keys[slot.group].kinds;
+        let gone = |at: usize| ring.time(at) <= settled.saturating_sub(kinds.of(ring.kind(at)).reach);
+        // Thinning lets every window of the ring start over, so it has to pay: half of the ring goes at once, or something
+        // was kept for decisions that have fallen, and that is soon done.
+        let fallen = |len| len <= SMALL && kinds.of(ring.ever()).record && ring.time(0) <= settled;
+        let pays = |len: usize| gone(len / 2) || fallen(len);
+        if !ring.is_empty() && pays(ring.len()) {
+            self.thin(plan, slot, i64::MIN);
+        } else {
+            let can_rest = |state: &&NodeState| state.episodes.as_ref().is_some_and(|some| some.can_rest(settled));
+            let nodes: Vec<usize> = state.nodes.iter().filter(can_rest).map(|state| state.node as usize).collect();
+            for node in nodes {
+                let ended = self.settle_episodes(slot, node, settled);
+                self.end(slot, node, ended);
+            }
+        }
+        if self.keys[slot.group].get(slot.slot).is_some_and(KeyState::is_idle) {
+            self.keys[slot.group].remove(slot.slot);
         }
     }
 }
 
 /// Notes events of which only their times are left, from the last to the first, and forgets those that are `gone`.
-fn remember(ring: &mut Ring, went: Vec<(i64, u32)>, gone: impl Fn(i64, u32) -> bool) {
+fn remember(ring: &mut Ring, went: &[usize], gone: impl Fn(i64, u32) -> bool) {
     if went.is_empty() && ring.past.is_none() {
         return;
     }
-    let past = ring.past.get_or_insert_default();
-    went.into_iter().rev().for_each(|(time, kind)| past.push(time, kind));
+    let mut past = ring.past.take().unwrap_or_default();
+    went.iter().rev().for_each(|at| past.push(ring.time(*at), ring.kind(*at)));
     past.drop_while(gone);
-    if past.len() == 0 {
-        ring.past = None;
-    }
+    ring.past = (past.len() > 0).then_some(past);
 }

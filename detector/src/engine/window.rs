@@ -11,9 +11,9 @@ use std::hash::{BuildHasherDefault, Hasher};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
+use super::events::Events;
 use super::plan::{Node, Shape};
 use super::record::mean;
-use super::ring::Events;
 use crate::rules::Condition;
 
 /// A window of at most so many events is looked through.

@@ -28,15 +28,15 @@ use self::rows::{EntryRow, Head, KeyRow, NodeRow, Number, RecordRow, Row, Values
 use self::stream::Output;
 use super::Engine;
 use super::decide::{Due, What};
+use super::events::Events;
 use super::held::Held;
 use super::keys::KeyState;
 use super::kind::Kinds;
 use super::plan::{Channel, ValueOf};
 use super::record::Record;
-use super::ring::Events;
 
 /// The form of what is written.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 /// Figures of peers in one row.
 const FIGURES: usize = 4_096;
 
@@ -138,7 +138,7 @@ impl Engine {
         for (rule, firsts) in &self.firsts {
             writer.put(&Row::FirstsOf { rule: *rule, sweep_at: firsts.sweep_at, lost: firsts.lost })?;
             for (key, known) in firsts.iter() {
-                writer.put(&Row::First { rule: *rule, key, known: Cow::Borrowed(known) })?;
+                writer.put(&Row::First { rule: *rule, key, known: Cow::Owned(known) })?;
             }
         }
         for (rule, silences) in &self.silences {

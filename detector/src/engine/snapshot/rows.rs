@@ -9,8 +9,9 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
 
-use crate::engine::episode::Episodes;
-use crate::engine::history::{Known, Last};
+use crate::engine::episodes::Episodes;
+use crate::engine::first::Known;
+use crate::engine::history::Last;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Row<'a> {
