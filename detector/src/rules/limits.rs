@@ -4,11 +4,11 @@ use super::field::Field;
 use super::model::{Body, Correlation, Detection, DetectionKey, GroupField, Kind, Rule, RuleSet};
 
 /// Bytes of an event in a window: its id and time, the number of its value.
-const PER_EVENT: usize = 28;
+const PER_EVENT: usize = 18;
 /// Bytes of a key besides its events: the key's text, its place; an open episode comes to that.
 const PER_KEY: usize = 112;
-/// Bytes of a value that was seen, and until when.
-const PER_VALUE: usize = 40;
+/// Bytes of a value that was seen: its text, and when.
+const PER_VALUE: usize = 24;
 /// Most values that `first_seen` keeps for a key.
 const SEEN_VALUES: usize = 64;
 /// Events that are reckoned with in a window whose condition names no count.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use detector::backtest::{Backtest, Summary};
-use detector::engine::{Engine, Settings};
+use detector::engine::{Engine, Footprint, Settings};
 use detector::rules::{RuleSet, RuleSource, load};
 use domain::{Activity, MINUTE, wire};
 
@@ -20,6 +20,8 @@ use super::table::{Table, thousands};
 use crate::failure::{Failure, Outcome};
 
 const EVENTS: usize = 1_000_000;
+/// As many events as make each user a typical active one: twenty in the hour that most rules look at.
+const TYPICAL: usize = 20 * USERS as usize;
 const LATENESS: i64 = 5 * MINUTE;
 
 /// Four correlations over two detections, as in comparisons with other engines.
@@ -51,7 +53,8 @@ pub(super) fn run(files: &[PathBuf]) -> Outcome<Table> {
         let ratio = format!("{:.2} of reading alone", from_file / parsing);
         table.row(format!("{name}, from the file, events/s"), thousands(from_file), ratio, "500,000");
         if !name.starts_with("four") {
-            memory_per_user(&mut table, &summary);
+            memory_per_user(&mut table, TYPICAL, held(set, &activities[..TYPICAL]), "1,024");
+            memory_per_user(&mut table, EVENTS, summary.footprint, "");
         }
     }
     drop(activities);
@@ -70,11 +73,11 @@ pub(super) fn run(files: &[PathBuf]) -> Outcome<Table> {
     Ok(table)
 }
 
-fn memory_per_user(table: &mut Table, summary: &Summary) {
-    #[expect(clippy::cast_precision_loss, reason = "bytes for people")]
-    let bytes = summary.footprint.bytes as f64 / summary.footprint.users.max(1) as f64;
-    let what = format!("memory per active user, {} users, bytes", thousands(count(USERS)));
-    table.row(what, thousands(bytes), format!("{:.2} KiB", bytes / 1024.0), "1,024");
+fn memory_per_user(table: &mut Table, events: usize, footprint: Footprint, goal: &'static str) {
+    let bytes = count(footprint.bytes as u64) / count(footprint.users.max(1) as u64);
+    let (users, each) = (thousands(count(USERS)), events as u64 / USERS);
+    let what = format!("memory per active user, {users} users, {each} events each, bytes");
+    table.row(what, thousands(bytes), format!("{:.2} KiB", bytes / 1024.0), goal);
 }
 
 fn rules(text: &str) -> Outcome<Arc<RuleSet>> {
@@ -100,20 +103,31 @@ fn activities(text: &str) -> Vec<Activity> {
 
 fn in_memory(rules: &Arc<RuleSet>, activities: &[Activity]) -> f64 {
     rate(activities.len(), || {
-        let mut engine = Engine::new(Arc::clone(rules), Settings::default());
-        let mut alerts = 0;
-        for chunk in activities.chunks(4096) {
-            for activity in chunk {
-                engine.observe(activity);
-            }
-            if let Some(last) = chunk.last() {
-                engine.advance(last.received_at.plus(-LATENESS - MINUTE));
-            }
-            alerts += engine.drain().len();
-        }
+        let (mut engine, alerts) = observed(rules, activities);
         engine.finish();
         alerts + engine.drain().len()
     })
+}
+
+/// What the engine holds after these.
+fn held(rules: &Arc<RuleSet>, activities: &[Activity]) -> Footprint {
+    observed(rules, activities).0.footprint()
+}
+
+/// An engine that has seen these, and how many alerts it had to tell on the way.
+fn observed(rules: &Arc<RuleSet>, activities: &[Activity]) -> (Engine, usize) {
+    let mut engine = Engine::new(Arc::clone(rules), Settings::default());
+    let mut alerts = 0;
+    for chunk in activities.chunks(4096) {
+        for activity in chunk {
+            engine.observe(activity);
+        }
+        if let Some(last) = chunk.last() {
+            engine.advance(last.received_at.plus(-LATENESS - MINUTE));
+        }
+        alerts += engine.drain().len();
+    }
+    (engine, alerts)
 }
 
 fn from_file(rules: &Arc<RuleSet>, path: &Path) -> Outcome<(f64, Summary)> {
