@@ -173,7 +173,8 @@ pub(super) async fn retry(
     State(app): State<AppState>,
     Place { webhook_id, delivery_id }: Place,
 ) -> Outcome<Response> {
-    let activity = act(&caller, webhook_id, format!("Sent delivery {delivery_id} of webhook {webhook_id} again"));
+    let mut activity = act(&caller, webhook_id, format!("Sent delivery {delivery_id} of webhook {webhook_id} again"));
+    activity.resource = Some(format!("webhooks/{webhook_id}/deliveries/{delivery_id}"));
     app.store.retry_delivery(webhook_id, delivery_id, activity).await.map_err(|error| match error {
         store::Error::NotFound => Problem::not_found("Delivery not found").with_reason("not_found"),
         store::Error::Conflict(sentence) => Problem::conflict(sentence),
