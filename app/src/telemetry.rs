@@ -132,8 +132,9 @@ fn is_wanted(env: impl Fn(&str) -> Option<String>) -> Outcome<bool> {
 /// Spans, and of ours alone: those of other crates may say what they like.
 fn is_exported(metadata: &Metadata<'_>) -> bool {
     let of = metadata.target().split("::").next().unwrap_or_default();
-    // What the log says of a request is no span of its own.
-    metadata.is_span() && CRATES.contains(&of) && *metadata.level() == tracing::Level::DEBUG
+    let is_ours = metadata.is_span() && CRATES.contains(&of) && *metadata.level() == tracing::Level::DEBUG;
+    // What lines of the log say of a request is no span of its own.
+    is_ours && metadata.name() != "request"
 }
 
 fn resource(env: impl Fn(&str) -> Option<String>) -> Resource {
