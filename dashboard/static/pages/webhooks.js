@@ -45,7 +45,7 @@ export function show(place, { signal }) {
 function rows(all, act) {
   if (!all.length) return empty("None yet.", "A webhook tells Slack, or another system, of alerts as they happen.");
   return table("Webhooks", [
-    ["Name", (row) => [h("strong", {}, row.name), h("div", { class: "soft small mono" }, row.url), buttons(row, act)], "grow"],
+    ["Name", (row) => [h("strong", {}, row.name), h("div", { class: "soft small mono breaks" }, row.url), buttons(row, act)], "grow"],
     ["From", (row) => severity(row.minimum_severity), "narrow mid"],
     ["State", state, "grow"],
     ["Waiting", (row) => number(row.pending), "right narrow mid"],
