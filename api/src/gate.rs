@@ -14,7 +14,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use domain::trace::{TRACEPARENT, is_traceparent};
 use domain::{Activity, Outcome as Ending};
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 
 use crate::attempt::Attempt;
 use crate::auth::caller::{Identity, Origin, bearer, identify};
@@ -59,7 +59,7 @@ pub(crate) async fn locate(State(app): State<AppState>, mut request: Request, ne
 /// Under what the activities of this request continue its trace: the span of the request, or, where nobody exports it,
 /// the caller's.
 fn trace_of(headers: &HeaderMap) -> Option<Arc<str>> {
-    let ours = || domain::trace::context(&Span::current()).map(Arc::from);
+    let ours = || domain::trace::current().map(Arc::from);
     let theirs = || {
         let text = headers.get(TRACEPARENT)?.to_str().ok()?;
         is_traceparent(text).then(|| text.into())

@@ -50,6 +50,12 @@ pub fn context(span: &Span) -> Option<String> {
     BRIDGE.get().and_then(|bridge| (bridge.context)(span))
 }
 
+/// The same for the span that this code runs in; looked for only where somebody exports spans.
+#[must_use]
+pub fn current() -> Option<String> {
+    BRIDGE.get().and_then(|bridge| (bridge.context)(&Span::current()))
+}
+
 /// The `traceparent` of an activity. Others may have written it, so it is taken only as it has to be.
 #[must_use]
 pub fn of(activity: &Activity) -> Option<&str> {

@@ -59,15 +59,7 @@ impl Fields {
             Some(Value::String(text)) => text.clone(),
             Some(_) => return Err(Problem::field(name, format!("{name} must be an integer"))),
         };
-        number::whole(&text).map(Some).map_err(|fault| {
-            Problem::field(
-                name,
-                match fault {
-                    NotANumber::Malformed => format!("{name} must be an integer"),
-                    NotANumber::OutOfRange => format!("{name} is out of range: at most 2147483647"),
-                },
-            )
-        })
+        number::whole(&text).map(Some).map_err(|fault| Problem::field(name, format!("{name} {}", fault.of_whole())))
     }
 
     /// A whole number within bounds.

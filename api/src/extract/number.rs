@@ -42,6 +42,16 @@ pub(crate) enum NotANumber {
     OutOfRange,
 }
 
+impl NotANumber {
+    /// What is wrong with a text that should be a whole number; its name stands before it.
+    pub(super) fn of_whole(self) -> &'static str {
+        match self {
+            Self::Malformed => "must be an integer",
+            Self::OutOfRange => "is out of range: at most 2147483647",
+        }
+    }
+}
+
 /// `text · 10^scale` as an integer within `low..=high`.
 pub(crate) fn scaled(text: &str, scale: i64, low: i64, high: i64) -> Result<i64, NotANumber> {
     let number = decimal(text).ok_or(NotANumber::Malformed)?;

@@ -1,11 +1,10 @@
-//! [`Query`] and [`PathId`]: what stands in the address, refused by name.
+//! [`Query`], [`PathId`] and [`PathIds`]: what stands in the address, refused by name.
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use serde_json::{Map, Value};
 
-use super::number::{self, NotANumber};
-use super::{Fields, FromFields};
+use super::{Fields, FromFields, number};
 use crate::problem::{Outcome, Problem};
 
 /// The query string read into a type. Unknown parameters are ignored; of repeated ones the last counts.
@@ -27,18 +26,28 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        PathIds::from_request_parts(parts, state).await.map(|PathIds([id])| Self(id))
+    }
+}
+
+/// The numeric ids in the path, in their order.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PathIds<const N: usize>(pub(crate) [i64; N]);
+
+impl<S: Send + Sync, const N: usize> FromRequestParts<S> for PathIds<N> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let params = RawPathParams::from_request_parts(parts, state)
             .await
             .map_err(|_| Problem::field("path", "The path is not valid UTF-8"))?;
-        let (name, text) = params.iter().next().unwrap_or(("id", ""));
-        let id = number::whole(text).map_err(|fault| {
-            let fault = match fault {
-                NotANumber::Malformed => "must be an integer",
-                NotANumber::OutOfRange => "is out of range: at most 2147483647",
-            };
-            Problem::field(name, format!("{name} in the path {fault}"))
-        })?;
-        Ok(Self(id))
+        let (mut given, mut ids) = (params.iter(), [0; N]);
+        for id in &mut ids {
+            let (name, text) = given.next().unwrap_or(("id", ""));
+            *id = number::whole(text)
+                .map_err(|fault| Problem::field(name, format!("{name} in the path {}", fault.of_whole())))?;
+        }
+        Ok(Self(ids))
     }
 }
 

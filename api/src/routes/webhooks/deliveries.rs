@@ -1,7 +1,6 @@
 //! `/api/webhooks/{webhook_id}/deliveries`: what was told, what waits, what was given up.
 
-use axum::extract::{FromRequestParts, RawPathParams, State};
-use axum::http::request::Parts;
+use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use domain::Timestamp;
@@ -13,7 +12,7 @@ use uuid::Uuid;
 use super::{act, missing};
 use crate::answer::{self, Done, Form};
 use crate::auth::rights::{Administer, Allowed};
-use crate::extract::{self, Fields, FromFields, PathId, Query};
+use crate::extract::{Fields, FromFields, PathId, PathIds, Query};
 use crate::paging::{self, Page};
 use crate::problem::{Outcome, Problem};
 use crate::state::AppState;
@@ -133,28 +132,6 @@ pub(super) async fn list(
     Ok(paging::link(answer::list(form, &resource, &COLUMNS, &rows), &uri, next.as_deref()))
 }
 
-/// A webhook and one of its deliveries, in the path.
-pub(super) struct Place {
-    webhook_id: i64,
-    delivery_id: i64,
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Place {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let params = RawPathParams::from_request_parts(parts, state)
-            .await
-            .map_err(|_| Problem::field("path", "The path is not valid UTF-8"))?;
-        let id = |name: &str| {
-            let text = params.iter().find_map(|(of, text)| (of == name).then_some(text)).unwrap_or_default();
-            let wrong = || Problem::field(name, format!("{name} in the path must be an integer"));
-            extract::whole_number(text).ok_or_else(wrong)
-        };
-        Ok(Self { webhook_id: id("webhook_id")?, delivery_id: id("delivery_id")? })
-    }
-}
-
 /// Has a message that was given up tried again, for as long as a new one.
 #[utoipa::path(
     post, path = "/api/webhooks/{webhook_id}/deliveries/{delivery_id}/retry", tag = "webhooks",
@@ -171,7 +148,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Place {
 pub(super) async fn retry(
     Allowed(caller, _): Allowed<Administer>,
     State(app): State<AppState>,
-    Place { webhook_id, delivery_id }: Place,
+    PathIds([webhook_id, delivery_id]): PathIds<2>,
 ) -> Outcome<Response> {
     let mut activity = act(&caller, webhook_id, format!("Sent delivery {delivery_id} of webhook {webhook_id} again"));
     activity.resource = Some(format!("webhooks/{webhook_id}/deliveries/{delivery_id}"));
