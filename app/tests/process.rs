@@ -24,6 +24,18 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("text")
 }
 
+/// How long anything may take: machines that test are busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until it holds.
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < PATIENCE, "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary directory")
 }
@@ -67,25 +79,16 @@ fn an_attack_is_found_once_though_the_server_is_killed() {
     let failures: Vec<_> = (0..5).map(|_| json!({"action": "LoginFailed", "user": "eve"})).collect();
     let posted = server.request("POST", "/api/logs/", Some(&token), Some(json!(failures))).expect("an answer");
     assert_eq!((posted.0, &posted.1["accepted"]), (202, &json!(5)), "{}", posted.1);
-    let begun = Instant::now();
-    let before = loop {
-        let found = alerts(&server);
-        if !found.is_empty() {
-            break found;
-        }
-        assert!(begun.elapsed() < Duration::from_secs(5), "no alert within five seconds of a durable answer");
-        std::thread::sleep(Duration::from_millis(20));
-    };
+    eventually("an alert", || !alerts(&server).is_empty());
+    let before = alerts(&server);
     server.child.kill().expect("it lives");
     server.child.wait().expect("it is dead");
 
     let server = Server::start(folder.path(), &[]);
-    let begun = Instant::now();
-    let lag = |server: &Server| server.request("GET", "/api/health/ready", None, None).map(|(_, body)| body);
-    while lag(&server).is_none_or(|body| body["journal_pending"] != 0) {
-        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", lag(&server));
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    eventually("nothing waits in the journal", || {
+        let ready = server.request("GET", "/api/health/ready", None, None);
+        ready.is_some_and(|(_, body)| body["journal_pending"] == 0)
+    });
     let ids = |alerts: &[Value]| alerts.iter().map(|alert| alert["alert_id"].to_string()).collect::<Vec<_>>();
     assert_eq!(ids(&alerts(&server)), ids(&before));
 }
@@ -99,7 +102,7 @@ fn it_ends_in_good_order_when_it_is_asked_to() {
         server.signal(signal);
         let status = server.child.wait().expect("it ends");
         assert_eq!((status.code(), status.signal()), (Some(0), None), "{signal}");
-        assert!(begun.elapsed() < Duration::from_secs(10));
+        assert!(begun.elapsed() < PATIENCE);
     }
 }
 
@@ -135,9 +138,11 @@ fn commands_work_beside_a_live_server_and_take_effect_in_it() {
     assert!(reset.wait().expect("it ends").success());
 
     // The server notices another process's change within a moment.
-    std::thread::sleep(Duration::from_millis(600));
-    assert_eq!(server.request("GET", "/api/auth/me", Some(&token), None).expect("an answer").0, 401);
-    assert_eq!(server.request("POST", "/api/logs/", Some(&secret), event()).expect("an answer").0, 401);
+    let refused = |method: &str, path: &str, token: &str, body: Option<Value>| {
+        server.request(method, path, Some(token), body).expect("an answer").0 == 401
+    };
+    eventually("the old session is over", || refused("GET", "/api/auth/me", &token, None));
+    eventually("the key is revoked", || refused("POST", "/api/logs/", &secret, event()));
     assert_eq!(server.log_in("admin", "another good one").0, 200);
 
     let made = output(folder.path(), &["admin", "create-user", "sue", "--role", "supervisor"]);
@@ -278,7 +283,7 @@ fn alerts_are_followed_in_a_terminal_over_a_restart_of_the_server() {
                 drop(sender.send(line));
             }
         });
-        move || receiver.recv_timeout(Duration::from_secs(20)).ok()
+        move || receiver.recv_timeout(PATIENCE).ok()
     };
     let said = lines(Box::new(tail.stdout.take().expect("piped")));
     let noted = lines(Box::new(tail.stderr.take().expect("piped")));

@@ -180,7 +180,7 @@ fn assert_same(got: &[Alert], expected: &[Alert], when: &str) {
 }
 
 async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    for _ in 0..1_500 {
+    for _ in 0..6_000 {
         if holds().await {
             return;
         }

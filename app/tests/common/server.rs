@@ -54,7 +54,7 @@ impl Server {
         let server = Self { child, address, log };
         let begun = Instant::now();
         while server.request("GET", "/api/health", None, None).is_none() {
-            assert!(begun.elapsed() < Duration::from_secs(10), "it does not answer");
+            assert!(begun.elapsed() < Duration::from_secs(60), "it does not answer");
             std::thread::sleep(Duration::from_millis(20));
         }
         server

@@ -116,6 +116,8 @@ impl Site<'_> {
     }
 
     async fn each_alert_was_told(&self, receiver: &Receiver) {
+        // Before what was told is looked at: one that comes meanwhile may still be on its way.
+        let alerts = self.pages("/api/alerts/?limit=1000").await;
         let begun = Instant::now();
         loop {
             let webhook = self.get("/api/webhooks").await[0].clone();
@@ -127,7 +129,7 @@ impl Site<'_> {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         let told = receiver.told();
-        for alert in self.pages("/api/alerts/?limit=1000").await {
+        for alert in alerts {
             let id = alert["alert_id"].as_str().expect("an id");
             let of = told.get(id).unwrap_or_else(|| panic!("nobody was told of {alert}"));
             let times = |event: &str| of.values().filter(|message| message["type"] == event).count();

@@ -64,6 +64,19 @@ impl Work {
         self.events.lock().expect("unpoisoned").len()
     }
 
+    /// Waits until so many more events and orders are acknowledged. How long that takes is the machine's matter.
+    pub(crate) async fn progress(&self, events: usize, orders: usize) {
+        let done = || {
+            let (events, orders) = (&self.events, &self.orders);
+            (events.lock().expect("unpoisoned").len(), orders.lock().expect("unpoisoned").len())
+        };
+        let (begun, before) = (Instant::now(), done());
+        while done().0 < before.0 + events || done().1 < before.1 + orders {
+            assert!(begun.elapsed() < PATIENCE, "{before:?} events and orders, {:?} after {PATIENCE:?}", done());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// The events and the orders that were acknowledged.
     pub(crate) fn done(&self) -> (BTreeSet<String>, BTreeSet<i64>) {
         (self.events.lock().expect("unpoisoned").clone(), self.orders.lock().expect("unpoisoned").clone())

@@ -201,7 +201,7 @@ async fn nothing_is_lost_or_doubled_whatever_is_killed() {
             work.acknowledged()
         );
     }
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    work.progress(100, 4).await;
     work.end(clients).await;
     let (port, environment) = (installation.ports()[0], &installation.environment);
     Site { port, token: &work.token, environment }.audit(&work).await;

@@ -24,12 +24,13 @@ async fn nothing_acknowledged_is_lost_or_doubled_by_kill_nine() {
     for round in 0..ROUNDS {
         // The clock's last digits are as good as a die here: the moment must not be always the same.
         let die = u64::try_from(SystemClock.now().micros() % 500).expect("small");
-        tokio::time::sleep(Duration::from_millis(300 + die)).await;
+        work.progress(50, 2).await;
+        tokio::time::sleep(Duration::from_millis(die)).await;
         server.kill();
         println!("round {round}: killed after {die} ms more, {} acknowledged", work.acknowledged());
         server = Process::start("serve", port, &environment).await;
     }
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    work.progress(50, 4).await;
     work.end(clients).await;
     Site { port, token: &work.token, environment: &environment }.audit(&work).await;
 }

@@ -45,7 +45,7 @@ async fn a_full_disk_refuses_and_loses_nothing() {
     let work = Work::begin(vec![port]).await;
     let clients = work.clients();
     for _ in 0..3 {
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        work.progress(100, 4).await;
         // All that is left, taken and given back.
         let ballast = disk.0.path().join("ballast");
         let filled = Command::new("dd")
@@ -59,7 +59,7 @@ async fn a_full_disk_refuses_and_loses_nothing() {
         assert!(server.runs(), "a full disk is no reason to end");
         std::fs::remove_file(&ballast).expect("removed");
     }
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    work.progress(100, 4).await;
     work.end(clients).await;
     Site { port, token: &work.token, environment: &environment }.audit(&work).await;
     server.end().await;

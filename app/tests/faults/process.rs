@@ -94,7 +94,7 @@ impl Process {
                 assert!(status.success(), "it ends in order: {status}");
                 return;
             }
-            assert!(begun.elapsed() < Duration::from_secs(12), "it does not end");
+            assert!(begun.elapsed() < Duration::from_secs(60), "it does not end");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

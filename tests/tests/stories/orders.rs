@@ -115,15 +115,17 @@ async fn clients_that_hang_up_leave_whole_orders_only() {
         task.abort();
     }
     let admin = app.admin().await;
-    // Whatever was begun comes to its end.
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-    let orders = admin.get(&format!("/api/orders?item_id={item}")).await.expect(200).rows().len();
-    assert_eq!(stock(&admin, item).await, 1_000 - i64::try_from(orders).expect("a count"));
-    let created = app.journal().await.into_iter().filter(|activity| {
-        activity["action"] == "Create"
-            && activity["resource"].as_str().is_some_and(|resource| resource.starts_with("orders/"))
-    });
-    assert_eq!(created.count(), orders, "each order has its one activity");
+    // Whatever was begun comes to its end meanwhile, if need be.
+    app.eventually("each order took its piece and has its one activity", async || {
+        let orders = admin.get(&format!("/api/orders?item_id={item}")).await.expect(200).rows().len();
+        let created = app.journal().await.into_iter().filter(|activity| {
+            activity["action"] == "Create"
+                && activity["resource"].as_str().is_some_and(|resource| resource.starts_with("orders/"))
+        });
+        let taken = 1_000 - stock(&admin, item).await;
+        (created.count() == orders && taken == i64::try_from(orders).expect("a count")).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
