@@ -1,12 +1,14 @@
 //! One leader at a time among many processes: a named lock of the database server, held by a connection of its own.
 
+use std::time::Duration;
+
 use domain::ids;
-use sqlx::{Connection, MySqlConnection};
+use sqlx::{Connection, MySqlConnection, MySqlPool};
 
 use crate::db::Db;
 use crate::{Error, Result, Store};
 
-const TAKE: &str = "SELECT CAST(COALESCE(GET_LOCK(?, 0), 0) AS SIGNED)";
+const TAKE: &str = "SELECT CAST(GET_LOCK(?, ?) AS SIGNED)";
 const HELD: &str = "SELECT CAST(COALESCE(IS_USED_LOCK(?) = CONNECTION_ID(), 0) AS SIGNED)";
 const DATABASE: &str = "SELECT DATABASE()";
 
@@ -29,17 +31,34 @@ impl Store {
     /// The database cannot be reached.
     pub async fn try_lead(&self, name: &str) -> Result<Option<Lease>> {
         let Db::MySql { pool, .. } = self.db() else { return Ok(Some(Lease(Held::Always))) };
-        let mut connection = pool.acquire().await?.detach();
-        // The server has one set of lock names for all its databases, and 64 characters for each.
-        let database: String = sqlx::query_scalar(DATABASE).fetch_one(&mut connection).await?;
-        let name = format!("sa.{}", ids::derived(&[b"lease", database.as_bytes(), name.as_bytes()]));
-        let taken: i64 = sqlx::query_scalar(TAKE).bind(name.as_str()).fetch_one(&mut connection).await?;
-        if taken == 1 {
-            return Ok(Some(Lease(Held::Lock { connection: Box::new(connection), name })));
-        }
-        connection.close().await?;
-        Ok(None)
+        let taken = take(pool, name, Duration::ZERO).await?;
+        Ok(taken.map(|(connection, name)| Lease(Held::Lock { connection: Box::new(connection), name })))
     }
+}
+
+/// Takes a named lock on a connection of its own, with which it goes; none where another holds it for so long.
+pub(crate) async fn take(
+    pool: &MySqlPool,
+    name: &str,
+    patience: Duration,
+) -> Result<Option<(MySqlConnection, String)>> {
+    let mut connection = pool.acquire().await?.detach();
+    let database: String = sqlx::query_scalar(DATABASE).fetch_one(&mut connection).await?;
+    let (name, seconds) = (full(&database, name), i64::try_from(patience.as_secs()).unwrap_or(i64::MAX));
+    let query = sqlx::query_scalar(TAKE).bind(name.as_str()).bind(seconds);
+    // NULL, with a warning that nobody reads, is how a server says that it did not understand or was interrupted.
+    let taken: Option<i64> = query.fetch_one(&mut connection).await?;
+    match taken {
+        Some(1) => return Ok(Some((connection, name))),
+        Some(_) => connection.close().await?,
+        None => return Err(Error::fault("the database server gives no lock (GET_LOCK)")),
+    }
+    Ok(None)
+}
+
+/// The server has one set of lock names for all its databases, and 64 characters for each.
+pub(crate) fn full(database: &str, name: &str) -> String {
+    format!("sa.{}", ids::derived(&[b"lease", database.as_bytes(), name.as_bytes()]))
 }
 
 impl Lease {

@@ -7,6 +7,7 @@ use crate::harness::Ground;
 
 crate::on_both_engines!(
     migrating_again_changes_nothing,
+    processes_that_migrate_at_once_wait_for_each_other,
     a_newer_schema_says_whether_it_allows_this_program,
     a_dirty_schema_is_refused,
     a_backup_is_a_whole_store,
@@ -32,6 +33,32 @@ async fn migrating_again_changes_nothing(ground: Ground) {
     state.usable().expect("usable");
     assert_eq!(ground.store.setting("a").await.expect("setting").as_deref(), Some("b"));
     ground.store.ping().await.expect("ping");
+}
+
+async fn processes_that_migrate_at_once_wait_for_each_other(ground: Ground) {
+    if !ground.mysql {
+        // The lock of the data directory lets one process migrate a file.
+        return;
+    }
+    let (server, name) = ground.place.rsplit_once('/').expect("server and name");
+    for _ in 0..3 {
+        let mut admin = sqlx::MySqlConnection::connect(server).await.expect("connection");
+        for text in [format!("DROP DATABASE {name}"), format!("CREATE DATABASE {name} CHARACTER SET utf8mb4")] {
+            sqlx::query(AssertSqlSafe(text)).execute(&mut admin).await.expect("an empty database");
+        }
+        let process = || {
+            let ground = ground.clone();
+            tokio::spawn(async move {
+                let store = ground.another().await;
+                store.migrate().await.expect("migrated, by this one or by another");
+                store.schema_version().await.expect("state").usable().expect("usable");
+                store.close().await;
+            })
+        };
+        for process in [process(), process(), process(), process()] {
+            process.await.expect("each starts");
+        }
+    }
 }
 
 async fn a_newer_schema_says_whether_it_allows_this_program(ground: Ground) {
