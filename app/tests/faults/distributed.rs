@@ -72,7 +72,11 @@ impl Installation {
         ];
         let mut processes = Vec::new();
         for role in ["api", "api", "ingest", "ingest", "detector", "detector"] {
-            processes.push((role, Process::start(role, free_port(), &environment).await));
+            processes.push((role, Process::launch(role, free_port(), &environment)));
+        }
+        // At once on an empty database and a Kafka without topics, as the README starts them.
+        for (_, process) in &mut processes {
+            process.answers().await;
         }
         Self { servers, environment, processes }
     }

@@ -12,7 +12,7 @@ use crate::gaps::{self, NewGap};
 use crate::offsets::{ApplyError, DETECTOR, Move, decided, move_offset};
 use crate::query::{Query, rows_in_db, rows_in_tx, run_in_tx};
 use crate::sql::{id_bytes, statements};
-use crate::{Result, Store};
+use crate::{Error, Result, Store};
 
 statements! {
     REVISIONS = "SELECT rule_id, revision FROM rule_revisions";
@@ -170,11 +170,19 @@ impl Store {
     /// The database failed; nothing was done.
     pub async fn supersede_rules(&self, loaded: Vec<(String, String)>) -> Result<u64> {
         let loaded = Arc::new(loaded);
-        self.write(move |tx| {
+        loop {
             let loaded = Arc::clone(&loaded);
-            Box::pin(async move { supersede(tx, &loaded).await })
-        })
-        .await
+            let closed = self
+                .write(move |tx| {
+                    let loaded = Arc::clone(&loaded);
+                    Box::pin(async move { supersede(tx, &loaded).await })
+                })
+                .await;
+            // Another detector that starts at the same time has noted them meanwhile: now they are there.
+            if !matches!(closed, Err(Error::Duplicate)) {
+                return closed;
+            }
+        }
     }
 }
 

@@ -21,6 +21,7 @@ crate::on_both_engines!(
     users_whom_two_alerts_share_are_not_counted_twice_when_they_race,
     alerts_that_reprocess_finds_are_stored_once,
     rules_that_are_gone_close_what_they_opened,
+    detectors_that_start_at_once_both_start,
     what_the_engine_may_change_after_a_restart,
     gaps_are_recorded_with_the_offset,
 );
@@ -307,6 +308,23 @@ async fn rules_that_are_gone_close_what_they_opened(ground: Ground) {
     assert!(states.contains(&("rule-2".into(), AlertState::Closed)), "{states:?}");
     assert_eq!(published(&ground).await.last().map(|alert| alert.state), Some(AlertState::Superseded));
     assert_eq!(ground.store.supersede_rules(Vec::new()).await.expect("rules"), 1);
+}
+
+async fn detectors_that_start_at_once_both_start(ground: Ground) {
+    for round in 0..5 {
+        let rules: Vec<_> = (0..20).map(|rule| (format!("rule-{round}-{rule}"), "a".to_owned())).collect();
+        let start = || {
+            let (ground, rules) = (ground.clone(), rules.clone());
+            tokio::spawn(async move {
+                let store = ground.another().await;
+                store.supersede_rules(rules).await.expect("rules");
+                store.close().await;
+            })
+        };
+        for detector in [start(), start(), start(), start()] {
+            detector.await.expect("each starts");
+        }
+    }
 }
 
 async fn what_the_engine_may_change_after_a_restart(ground: Ground) {
