@@ -56,6 +56,18 @@ impl Bar {
         self.drawn = Some(Instant::now());
     }
 
+    /// Whether anybody sees it.
+    pub(crate) fn is_shown(&self) -> bool {
+        self.shown
+    }
+
+    /// The same of so many of so many.
+    pub(crate) fn show_count(&mut self, done: u64, total: u64, words: impl FnOnce() -> String) {
+        #[expect(clippy::cast_precision_loss, reason = "a share")]
+        let share = done as f64 / total.max(1) as f64;
+        self.show(Some(share), words);
+    }
+
     /// The same of work that goes through event time, from `first` to `to`.
     pub(crate) fn show_time(&mut self, first: Timestamp, at: Timestamp, to: Timestamp, words: impl FnOnce() -> String) {
         #[expect(clippy::cast_precision_loss, reason = "a share")]

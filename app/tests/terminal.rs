@@ -1,13 +1,18 @@
 //! What a person sees at a terminal and a program in a pipe: progress, colours, help. The terminal is made by `script`.
 
+#[allow(dead_code, reason = "other tests use the rest of it")]
+#[path = "common/server.rs"]
+mod server;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::json;
+use server::{PROGRAM, Server};
 use tempfile::TempDir;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_security-analytics");
 /// What clears a line that is renewed.
 const CLEAR: &str = "\r\u{1b}[K";
 
@@ -67,6 +72,36 @@ fn long_work_says_on_a_terminal_how_far_it_is_and_leaves_no_trace_of_that() {
     let piped = piped(folder.path(), &words.split(' ').collect::<Vec<_>>());
     let said = String::from_utf8_lossy(&piped.stderr).into_owned();
     assert!(said.starts_with("events        80000") && !said.contains(['\r', '\u{1b}']), "{said}");
+}
+
+#[test]
+fn reprocessing_history_fills_the_bar() {
+    let folder = folder();
+    let text = fs::read_to_string(folder.path().join("events.ndjson")).expect("made");
+    let posted: String = text.lines().take(20_000).map(|line| format!("{line}\n")).collect();
+    let server = Server::start(folder.path(), &[("ADMIN_PASSWORD", "correct horse battery")]);
+    let (_, token) = server.log_in("admin", "correct horse battery");
+    let key = piped(folder.path(), &["key", "create", "past"]);
+    let key = String::from_utf8_lossy(&key.stdout).trim().to_owned();
+    fs::write(folder.path().join("posted.ndjson"), posted).expect("written");
+    let sent = bare("curl", folder.path())
+        .args(["-sf", "-H", &format!("Authorization: Bearer {key}"), "-H", "Content-Type: application/x-ndjson"])
+        .args(["--data-binary", "@posted.ndjson", &format!("http://{}/api/logs/", server.address)])
+        .output();
+    assert!(sent.as_ref().is_ok_and(|done| done.status.success()), "{sent:?}");
+    let pending = || {
+        let (_, state) = server.request("GET", "/api/health/ready", Some(&token), None).expect("an answer");
+        state["ingest_lag"] != 0
+    };
+    while pending() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // Between them and what the server itself did today lie months.
+    let Some(shown) = at_a_terminal(folder.path(), "reprocess --from 2026-01-01", &[]) else { return };
+    assert!(shown.contains(" activities, 20000 of them late"), "{shown}");
+    let shares = shown.split(" %  ").filter_map(|before| before.rsplit("] ").next()?.trim().parse::<u32>().ok());
+    let farthest = shares.max().expect("a bar");
+    assert!(farthest > 50, "{farthest} %: {shown}");
 }
 
 #[test]

@@ -8,8 +8,12 @@ use uuid::Uuid;
 
 use crate::db::in_db;
 use crate::query::{Cursor, Query, bound, id, rows_in_db};
-use crate::sql::chunks;
+use crate::sql::{chunks, statements};
 use crate::{Result, Store};
+
+statements! {
+    COUNT = "SELECT COUNT(*) FROM user_logs WHERE occurred_at >= ? AND occurred_at <= ?";
+}
 
 /// The columns of a [`LogRow`], in its order. Hidden flags are those of alerts that no longer hold or are suppressed.
 pub(crate) const SELECT: &str = "SELECT l.log_id, l.event_id, l.user_id, l.username, l.session_id, l.action, l.detail, l.page_url, \
@@ -184,6 +188,18 @@ impl Store {
                 reason: row.try_get(21)?,
             })).collect()
         })
+    }
+
+    /// How many activities are stored of what happened from a moment to another, both included. All of them are counted:
+    /// a second or so for ten millions.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn count_stored(&self, from: Timestamp, to: Timestamp) -> Result<u64> {
+        let count: i64 = in_db!(self.db(), db => {
+            sqlx::query_scalar(COUNT).bind(from.micros()).bind(to.micros()).fetch_one(db).await?
+        });
+        Ok(count.unsigned_abs())
     }
 
     /// A page of stored activities in event time, oldest first.

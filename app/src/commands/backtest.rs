@@ -112,20 +112,19 @@ async fn stored(
     let unreadable = context.failed();
     let mut backtest = Backtest::new(rules, engine_settings(context, Some(&store)).await?, lateness);
     let range = StoredRange { from, to, up_to_seq: None, late: true };
-    let (mut after, mut first, mut bar, now) = (None, None, Bar::new(context), context.clock.now());
-    let mut events = 0;
+    let (mut after, mut events, mut bar) = (None, 0, Bar::new(context));
+    let total = if bar.is_shown() { store.count_stored(from, to).await.map_err(unreadable)? } else { 0 };
     loop {
         let page = store.stored_activities(&range, after, PAGE).await.map_err(unreadable)?;
         for row in &page {
             backtest.stored(&row.activity);
         }
-        events += page.len();
+        events += page.len() as u64;
         match page.last() {
-            Some(last) if page.len() == usize::try_from(PAGE).unwrap_or(usize::MAX) => {
-                let at = last.activity.occurred_at;
-                let first = *first.get_or_insert(at);
-                bar.show_time(first, at, to.min(now), || format!("{events} activities, up to {at}"));
-                after = Some(last.cursor());
+            Some(row) if page.len() == usize::try_from(PAGE).unwrap_or(usize::MAX) => {
+                let at = row.activity.occurred_at;
+                bar.show_count(events, total, || format!("{events} activities, up to {at}"));
+                after = Some(row.cursor());
             }
             _ => break,
         }
@@ -178,11 +177,7 @@ impl Sink {
 
     fn write(&mut self, alerts: &[Alert]) -> Outcome {
         match self {
-            Self::Standard => match lines(io::stdout().lock(), alerts) {
-                // Whoever read had enough; the summary is still to be told.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-                wrote => output::wrote(wrote),
-            },
+            Self::Standard => output::wrote(lines(io::stdout().lock(), alerts)).map(drop),
             Self::File(file, name) => lines(file, alerts)
                 .map_err(|error| Failure::unavailable(format!("--alerts {name} cannot be written: {error}"))),
         }

@@ -31,11 +31,11 @@ pub(crate) async fn run(args: cli::Reprocess, context: &Context) -> Outcome {
         status: Arc::default(),
         partition: Partition::JOURNAL,
     };
-    let (mut bar, mut first) = (Bar::new(context), None);
+    let mut bar = Bar::new(context);
+    // Not by their times: between what was imported and what came since there may be years.
+    let total = if bar.is_shown() { store.count_stored(from, to).await.map_err(context.failed())? } else { 0 };
     let done = reprocess(&parts, from, to, |progress| {
-        // What is asked for may begin long before there was anything.
-        let first = *first.get_or_insert(progress.at.max(from));
-        bar.show_time(first, progress.at, to, || format!("{} activities, up to {}", progress.events, progress.at));
+        bar.show_count(progress.events, total, || format!("{} activities, up to {}", progress.events, progress.at));
     })
     .await;
     drop(bar);

@@ -12,6 +12,7 @@ crate::on_both_engines!(
     what_people_do_not_ask_for_is_left_out_unless_they_do,
     pages_join_without_a_gap_or_a_double,
     stored_activities_come_in_event_time,
+    those_of_a_span_are_counted,
     summaries_count_from_a_moment_exactly,
 );
 
@@ -123,6 +124,14 @@ async fn stored_activities_come_in_event_time(ground: Ground) {
     assert_eq!(ground.store.stored_activities(&early, None, 10).await.expect("page").len(), 2);
     let narrow = StoredRange { from: at(2), to: at(2), ..range };
     assert_eq!(ground.store.stored_activities(&narrow, None, 10).await.expect("page").len(), 2);
+}
+
+async fn those_of_a_span_are_counted(ground: Ground) {
+    ingest(&ground.store, &[activity(1, 1, "ada", "View"), activity(2, 7, "ada", "View")]).await;
+    for (from, to, count) in [(-9, 0, 0), (1, 1, 1), (2, 6, 0), (0, 7, 2), (7, 100, 1)] {
+        assert_eq!(ground.store.count_stored(at(from), at(to)).await.expect("counted"), count, "{from} to {to}");
+    }
+    assert_eq!(ground.store.count_stored(Timestamp::MIN, Timestamp::MAX).await.expect("counted"), 2);
 }
 
 async fn summaries_count_from_a_moment_exactly(ground: Ground) {

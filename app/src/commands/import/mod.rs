@@ -216,9 +216,7 @@ impl Import<'_> {
     /// How far a table's turn is.
     fn show(&mut self, table: &'static str) {
         let (done, rows) = self.tally.done(table);
-        #[expect(clippy::cast_precision_loss, reason = "a share")]
-        let share = done as f64 / rows.max(1) as f64;
-        self.bar.show(Some(share), || format!("{table}: {done} of {rows}"));
+        self.bar.show_count(done, rows, || format!("{table}: {done} of {rows}"));
     }
 
     fn refuse(&mut self, table: &'static str, id: i64, reason: &Refused) {
