@@ -38,7 +38,12 @@ INSERT INTO user_logs VALUES
   (1, 2, 'view_inventory', 'looked', '/inventory', '192.0.2.7', '2024-03-03 08:10:00', 's-1', 'Firefox', 'DE', 0, 'ui_event'),
   (2, 77, 'inventory_update', NULL, NULL, 'nowhere', '2024-03-03 08:11:00', 's-9', NULL, NULL, 1, 'data_access'),
   (3, NULL, 'report', '', NULL, '', '2024-03-03 08:12:00', NULL, NULL, NULL, 0, NULL),
-  (4, 2, 'login', NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 'auth');
+  (4, 2, 'login', NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, 'auth'),
+  (5, 2, 'login_failed', NULL, NULL, '192.0.2.66', '2024-03-04 08:00:00', NULL, NULL, NULL, 1, 'auth'),
+  (6, 2, 'login_failed', NULL, NULL, '192.0.2.66', '2024-03-04 08:00:10', NULL, NULL, NULL, 1, 'auth'),
+  (7, 2, 'login_failed', NULL, NULL, '192.0.2.66', '2024-03-04 08:00:20', NULL, NULL, NULL, 1, 'auth'),
+  (8, 2, 'login_failed', NULL, NULL, '192.0.2.66', '2024-03-04 08:00:30', NULL, NULL, NULL, 1, 'auth'),
+  (9, 2, 'login_failed', NULL, NULL, '192.0.2.66', '2024-03-04 08:00:40', NULL, NULL, NULL, 1, 'auth');
 CREATE TABLE anomaly_scores (score_id INT PRIMARY KEY, user_id INT, risk_score DECIMAL(5,2));
 INSERT INTO anomaly_scores VALUES (1, 2, 55.5);
 CREATE VIEW flagged_activity AS SELECT log_id FROM user_logs WHERE is_flagged = 1;
@@ -90,10 +95,14 @@ async fn an_existing_installation_is_taken_over_once_and_its_users_keep_their_pa
     assert_eq!(line("users"), [5, 4, 0, 1]);
     assert_eq!(line("inventory_items"), [3, 2, 0, 1]);
     assert_eq!(line("orders"), [4, 1, 0, 3]);
-    assert_eq!(line("user_logs"), [4, 3, 0, 1]);
-    assert_eq!(line("sessions"), [2, 1, 1, 0]);
+    assert_eq!(line("user_logs"), [9, 8, 0, 1]);
+    assert_eq!(line("sessions"), [2, 2, 0, 0], "that its activities made one of them does not count");
     assert_eq!(line("anomaly_scores"), [1, 0, 0, 1]);
     assert!(said.contains("1: has no role that is known here") || said.contains("2: has no role"), "{said}");
+    for note in ["1: has an address that cannot be read", "1: names a user that is gone", "1: has no time"] {
+        assert!(said.contains(note), "{note}: {said}");
+    }
+    assert!(noted.contains("Nobody here is an Admin") && noted.contains("admin create-user"), "{noted}");
     assert!(noted.contains("orders 12: names no user that is here"), "{noted}");
     let password =
         server.split_once("://").and_then(|(_, rest)| rest.split_once('@')).map(|(login, _)| login.to_owned());
@@ -106,12 +115,26 @@ async fn an_existing_installation_is_taken_over_once_and_its_users_keep_their_pa
     let said = text(&second.stdout);
     let taken: Vec<&str> = said.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
     assert!(second.status.success());
-    assert!(said.lines().any(|line| line.starts_with("user_logs") && line.contains(" 3 ")), "{said}");
+    let before = |table: &str, rows: &str| {
+        said.lines().any(|line| line.starts_with(table) && line.split_whitespace().nth(3) == Some(rows))
+    };
+    assert!(before("user_logs", "8") && before("sessions", "2"), "{said}");
     assert!(taken.iter().filter(|word| word.parse::<u64>().is_ok()).all(|word| *word == "0"), "{said}");
 
     // What is there now: as a user of the old frontend sees it.
     let stored = program(folder.path(), &["backtest", "--stored", "--alerts", "-"]);
     assert!(stored.status.success(), "{}", text(&stored.stderr));
+    let alerts: Vec<Value> =
+        text(&stored.stdout).lines().map(|line| serde_json::from_str(line).expect("an alert")).collect();
+    let guessed =
+        |alert: &&Value| alert["user"] == "bob" && alert["rule"].as_str().unwrap_or_default().contains("guess");
+    let guessed = alerts.iter().find(guessed).unwrap_or_else(|| panic!("{alerts:?}"));
+    let at = guessed["at"].as_str().expect("a time");
+    assert!(at.starts_with("2024-03-04T08:00:40") && guessed["observed"] == 5, "{guessed}");
+    let admin = program(folder.path(), &["admin", "create-user", "root"]);
+    assert!(admin.status.success(), "{}", text(&admin.stderr));
+    let third = program(folder.path(), &["import", "--from", &from]);
+    assert!(third.status.success() && !text(&third.stderr).contains("Nobody here is an Admin"));
     let server = tokio::task::spawn_blocking({
         let folder = folder.path().to_owned();
         move || talk(&folder)
@@ -150,7 +173,9 @@ fn talk(folder: &std::path::Path) {
     assert_eq!(ask(&["-H", &bearer, &url("/orders/11")])["username"], "bob");
     let logs = ask(&["-H", &bearer, &url("/logs/?all=true&end_date=2024-12-31")]);
     let logs = logs.as_array().expect("a list");
-    assert_eq!(logs.len(), 3);
+    assert_eq!(logs.len(), 8);
+    let unreadable = logs.iter().find(|row| row["username"] == "former user 77").expect("there");
+    assert_eq!(unreadable["ip_address"], "", "{unreadable}");
     let viewed = logs.iter().find(|row| row["action_type"] == "View" && row["username"] == "bob").expect("there");
     assert_eq!(viewed["action_detail"], "view_inventory: looked");
     assert_eq!((&viewed["timestamp"], &viewed["late"]), (&"2024-03-03T08:10:00Z".into(), &true.into()));

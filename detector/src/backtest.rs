@@ -44,7 +44,8 @@ pub struct Backtest {
 pub struct Summary {
     /// Records with an id of their own, late ones included.
     pub events: u64,
-    /// Those of them that were later than the lateness allows: no rule saw them.
+    /// Those of them that were later than the lateness allows: no rule saw them. History that was imported is none of
+    /// them.
     pub late: u64,
     /// Lines that are no activity.
     pub rejected: u64,
@@ -134,22 +135,23 @@ impl Backtest {
     }
 
     /// One stored activity, whose `late` and `received_at` stand as they were stamped. They come in event time, so
-    /// everything before it is complete.
+    /// everything before it is complete. What was imported is looked at although no live rule ever saw it: that is what
+    /// the question is about.
     pub fn stored(&mut self, activity: &Activity) {
-        self.count(activity, activity.occurred_at);
+        self.count(activity, activity.occurred_at, activity.late && !activity.is_imported());
         if self.summary.events.is_multiple_of(STRIDE) {
             self.settle(activity.occurred_at.plus(-1));
         }
     }
 
     fn arrived(&mut self, activity: &Activity) {
-        self.count(activity, activity.received_at);
+        self.count(activity, activity.received_at, activity.late);
         if self.summary.events.is_multiple_of(STRIDE) {
             self.settle(activity.received_at.plus(-self.lateness - MARGIN));
         }
     }
 
-    fn count(&mut self, activity: &Activity, now: Timestamp) {
+    fn count(&mut self, activity: &Activity, now: Timestamp, is_late: bool) {
         if let Some(newest) = self.newest {
             let jump = now.since(newest);
             if jump > self.summary.largest_jump.map_or(0, |(largest, _)| largest) {
@@ -158,7 +160,7 @@ impl Backtest {
         }
         self.newest = self.newest.max(Some(now));
         self.summary.events += 1;
-        if activity.late {
+        if is_late {
             self.summary.late += 1;
         } else {
             self.engine.observe(activity);
@@ -234,6 +236,25 @@ mod tests {
         assert_eq!((summary.events, summary.late, summary.rejected, summary.duplicates), (5, 1, 2, 1));
         assert_eq!(summary.largest_jump, Some((10 * MINUTE, 3)));
         assert_eq!(summary.reasons.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [7, 8]);
+    }
+
+    #[test]
+    fn imported_history_is_looked_at_and_what_came_late_is_not() {
+        let rules = "title: Seen\nid: 5a0f3d0e-90f1-4d8f-8f52-0a7f2f0b1d03\nlogsource: {category: activity}\n\
+            detection: {s: {action: View}, condition: s}\nlevel: low\n";
+        let rules = crate::rules::load(&[crate::rules::RuleSource::text("r.yml", rules)]).expect("valid").rules;
+        let mut backtest = Backtest::new(Arc::new(rules), Settings::default(), 5 * MINUTE);
+        for (number, origin) in [(1, "api"), (2, Activity::IMPORTED)] {
+            let at = Timestamp::parse("2024-01-01T12:00:00Z").expect("time").plus(number * 60 * MINUTE);
+            let mut activity = Activity::new(Uuid::from_u128(number as u128), "View", at);
+            activity.user = Some(format!("from {origin}"));
+            origin.clone_into(&mut activity.origin);
+            activity.late = true;
+            backtest.stored(&activity);
+        }
+        let (alerts, summary) = backtest.finish();
+        assert_eq!((summary.events, summary.late, alerts.len()), (2, 1, 1));
+        assert_eq!(alerts[0].user.as_deref(), Some("from import"));
     }
 
     #[test]

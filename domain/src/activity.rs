@@ -140,6 +140,15 @@ pub struct Activity {
 }
 
 impl Activity {
+    /// The origin of what another installation had logged.
+    pub const IMPORTED: &str = "import";
+
+    /// Whether it is history of another installation: late, since nobody looked at it live, and complete.
+    #[must_use]
+    pub fn is_imported(&self) -> bool {
+        self.origin == Self::IMPORTED
+    }
+
     /// An activity of our own (`origin: api`, `outcome: success`) of which nothing else is known yet.
     #[must_use]
     pub fn new(event_id: Uuid, action: &str, now: Timestamp) -> Self {

@@ -200,6 +200,18 @@ impl Store {
         Ok(in_db!(self.db(), db => sqlx::query_scalar(COUNT).fetch_one(db).await?))
     }
 
+    /// How many Admins can log in.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn count_admins(&self) -> Result<i64> {
+        // No user has that id.
+        let nobody = 0;
+        Ok(in_db!(self.db(), db => {
+            sqlx::query_scalar(OTHER_ADMINS).bind(Role::Admin.id()).bind(nobody).fetch_one(db).await?
+        }))
+    }
+
     /// Which of these compared names are users, with id and role.
     ///
     /// # Errors

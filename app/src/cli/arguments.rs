@@ -204,7 +204,7 @@ It only reads there. With the embedded database the server must not run meanwhil
 table were taken, and why others were not; IMPORT_FROM in place of --from keeps the password out of the list of \
 processes. Run it again as often as you like: what is here already stays as it is. Users keep their passwords. Logs \
 are history: nothing of them is alerted live; `backtest --stored` shows what the rules say of them, and `reprocess` \
-stores it.")]
+stores it. Where nobody was an Admin, nobody is one now: it says so, and `admin create-user` makes one.")]
 pub struct Import {
     /// Its database
     #[arg(long, value_name = "URL", env = "IMPORT_FROM", hide_env_values = true)]

@@ -13,7 +13,7 @@ mod legacy;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use domain::{Activity, Partition, Role, Timestamp, username_key};
+use domain::{Activity, Partition, Role, Timestamp, ids, username_key};
 
 use crate::db::{Tx, changed, in_tx};
 use crate::ingest::{IngestRecord, Ingested, store as store_activities};
@@ -222,17 +222,27 @@ impl Store {
     ///
     /// # Errors
     /// Nothing was done.
-    pub async fn import_session(&self, session: ImportedSession) -> Result<Taken> {
-        let session = Arc::new(session);
+    pub async fn import_session(&self, source: &str, session: ImportedSession) -> Result<Taken> {
+        let given = Arc::new((source.to_owned(), session));
         self.write(move |tx| {
-            let session = Arc::clone(&session);
+            let given = Arc::clone(&given);
             Box::pin(async move {
+                let (source, session) = &*given;
+                // Its row may be there because its activities made it: that does not say that it was taken.
+                let number = number(&session.session_id);
+                let before = target(tx, source, "session", number).await?.is_some();
+                let taken = if before {
+                    Taken::Before
+                } else {
+                    remember(tx, source, "session", number, number).await?;
+                    Taken::Kept
+                };
                 let (start, end) = (session.start_time.micros(), session.end_time.map(Timestamp::micros));
                 let id = clipped(&session.session_id, 255);
                 let (there,): (i64,) = in_tx!(tx, c => sqlx::query_as(SESSION_IS_THERE).bind(&id).fetch_one(c).await?);
                 if there > 0 {
                     changed!(tx, sqlx::query(SESSION_TIMES).bind(start).bind(start).bind(end).bind(&id));
-                    return Ok(Taken::Before);
+                    return Ok(taken);
                 }
                 changed!(
                     tx,
@@ -244,11 +254,17 @@ impl Store {
                         .bind(end)
                         .bind(end.unwrap_or(start))
                 );
-                Ok(Taken::Kept)
+                Ok(taken)
             })
         })
         .await
     }
+}
+
+/// A session's id is a text, and `imported` has numbers.
+fn number(session_id: &str) -> i64 {
+    let [first @ .., _, _, _, _, _, _, _, _] = ids::derived(&[b"session", session_id.as_bytes()]).into_bytes();
+    i64::from_be_bytes(first)
 }
 
 async fn target(tx: &mut Tx, source: &str, kind: &str, id: i64) -> Result<Option<i64>> {

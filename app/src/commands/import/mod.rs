@@ -23,6 +23,8 @@ use tally::Tally;
 
 /// Rows of one page.
 const PAGE: i64 = 500;
+/// A server makes its first Admin only where there is no user at all.
+const NOBODY: &str = "Nobody here is an Admin who can log in; make one: security-analytics admin create-user NAME";
 
 pub(crate) async fn run(args: cli::Import, context: &Context) -> Outcome {
     // A running server would know nothing of it: it keeps users and items in memory.
@@ -52,6 +54,9 @@ pub(crate) async fn run(args: cli::Import, context: &Context) -> Outcome {
         format!("Imported {} rows of {} on the command line", import.tally.taken(), import.source),
     );
     import.store.append(act).await.map_err(context.failed())?;
+    if done.is_ok() && import.store.count_admins().await.map_err(context.failed())? == 0 {
+        output::note(NOBODY);
+    }
     import.store.close().await;
     if let Err(error) = import.legacy.close().await {
         tracing::debug!(%error, "the connection to the other database was lost before its end");
@@ -173,13 +178,19 @@ impl Import<'_> {
             for row in page {
                 let id = row.id;
                 match rows::log(row, &self.source, &users, &names, now) {
-                    Ok(activity) => activities.push(activity),
+                    Ok((activity, notes)) => {
+                        notes.iter().for_each(|note| self.tally.noted("user_logs", note));
+                        activities.push(activity);
+                    }
                     Err(reason) => self.refuse("user_logs", id, reason),
                 }
             }
             let done = self.store.import_activities(activities).await;
             let done = done.map_err(self.context.failed())?;
             self.tally.many("user_logs", done.stored, done.known);
+            if done.dead > 0 {
+                self.tally.skipped("user_logs", "cannot be stored (`dlq list` has them)", done.dead as u64);
+            }
         }
     }
 
@@ -198,10 +209,13 @@ impl Import<'_> {
                     continue;
                 };
                 let user_id = row.user_id.and_then(|id| users.get(&id).copied());
+                if row.user_id.is_some() && user_id.is_none() {
+                    self.tally.noted("sessions", "names no user that is here: taken without one");
+                }
                 let username = user_id.and_then(|id| names.get(&id)).map(|(name, _)| name.clone());
                 let (session_id, end_time) = (row.session_id, row.end_time.or(Some(start_time)));
                 let session = ImportedSession { session_id, user_id, username, start_time, end_time };
-                let taken = self.store.import_session(session).await;
+                let taken = self.store.import_session(&self.source, session).await;
                 self.tally.came("sessions", taken.map_err(self.context.failed())?);
             }
         }

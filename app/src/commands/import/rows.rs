@@ -1,6 +1,7 @@
 //! Rows as they are there → as they are here, or the reason why not.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use domain::{Activity, Outcome, Role, Timestamp, ids};
 use store::{ImportedItem, ImportedUser, LegacyItem, LegacyLog, LegacyUser, NewItem, NewUser};
@@ -63,14 +64,16 @@ pub(super) fn item(row: LegacyItem, now: Timestamp) -> Result<(ImportedItem, Vec
     Ok((ImportedItem { id: row.id, item, last_updated }, notes))
 }
 
-/// A row of the log as an activity. Its id is derived from where it stood: run again, it is the same.
+/// A row of the log as an activity, with what had to be changed. Its id is derived from where it stood: run again, it is
+/// the same.
 pub(super) fn log(
     row: LegacyLog,
     source: &str,
     users: &HashMap<i64, i64>,
     names: &HashMap<i64, (String, Option<Role>)>,
     now: Timestamp,
-) -> Result<Activity, &'static str> {
+) -> Result<(Activity, Vec<&'static str>), &'static str> {
+    let mut notes = Vec::new();
     let at = row.at.ok_or("has no time")?;
     let said = row.action_type.map(|action| action.trim().to_owned()).filter(|action| !action.is_empty());
     let said = said.ok_or("has no action")?;
@@ -78,7 +81,7 @@ pub(super) fn log(
     let (action, resource, outcome) = action(&said);
     let mut activity = Activity::new(id, &action, at);
     activity.received_at = now;
-    "import".clone_into(&mut activity.origin);
+    Activity::IMPORTED.clone_into(&mut activity.origin);
     activity.late = true;
     activity.outcome = outcome;
     activity.resource = resource.map(str::to_owned);
@@ -91,16 +94,30 @@ pub(super) fn log(
         activity.role = role.map(|role| role.name().to_owned());
         activity.known_user = true;
     } else if let Some(id) = row.user_id {
-        // Gone there: its deeds still belong together.
+        // Its deeds still belong together.
+        notes.push("names a user that is gone: taken as `former user` with its number");
         activity.user = Some(format!("former user {id}"));
     }
     activity.page_url = row.page_url.filter(|text| !text.is_empty());
-    activity.source_ip = row.ip_address.and_then(|text| text.trim().parse().ok());
+    if let Some(text) = row.ip_address.filter(|text| !text.trim().is_empty()) {
+        match text.trim().parse::<IpAddr>() {
+            Ok(address) => activity.source_ip = Some(address.to_canonical()),
+            Err(_) => {
+                notes.push("has an address that cannot be read: taken without it, and kept as attribute ip_address");
+                activity.attributes.insert("ip_address".to_owned(), text.into());
+            }
+        }
+    }
     activity.session_id = row.session_id.filter(|text| !text.is_empty());
     activity.user_agent = row.user_agent.filter(|text| !text.is_empty());
     activity.country = row.geo_location.filter(|text| !text.is_empty());
-    activity.log_type = row.log_type.as_deref().and_then(|word| word.parse().ok());
-    Ok(activity)
+    if let Some(word) = row.log_type.filter(|word| !word.trim().is_empty()) {
+        match word.parse() {
+            Ok(kind) => activity.log_type = Some(kind),
+            Err(_) => notes.push("has a log_type that is unknown here: taken without it"),
+        }
+    }
+    Ok((activity, notes))
 }
 
 /// Words for what is done, and what they are here.
