@@ -139,11 +139,27 @@ fn the_first_five_minutes_are_as_the_readme_tells_them() {
 }
 
 #[test]
+fn the_first_screen_is_as_the_readme_shows_it() {
+    let folder = Folder::new();
+    let shown = text::fenced("README.md", "text").remove(0).text;
+    let place =
+        shown.lines().find_map(|line| line.trim_start().strip_prefix("Data directory  ")).expect("in the README");
+    let screen = folder.first_screen().replace(&folder.path().join("data").display().to_string(), place);
+    // The password is for terminals alone.
+    let lines = shown.lines().filter(|line| !["  Log in as", "  Password"].iter().any(|label| line.starts_with(label)));
+    for line in lines {
+        assert!(screen.lines().any(|said| said == line), "{line}\n{screen}");
+    }
+}
+
+#[test]
 fn what_the_readme_offers_next_can_be_typed() {
     let Some(folder) = available(&["bash", "curl"]).then(Folder::new) else { return };
     let server = folder.serve(&[]);
     fs::write(folder.path().join("FILE.ndjson"), failures(5)).expect("written");
-    let next = block("README.md", "alias security-analytics=");
+    let next = block("README.md", "alias security-analytics=").replace("'PASSWORD'", &folder.password());
+    // A first start on a terminal shows it there, and keeps no file of it.
+    fs::remove_file(folder.path().join("data/initial-admin-password")).expect("removed");
     // Another port, three seconds of attacks instead of thirty, and an end to what has none.
     let tail = format!("timeout 2 security-analytics tail --url http://{} || [ $? = 124 ] ", server.address);
     let next = next

@@ -1,6 +1,7 @@
 //! A server of the test's own, and bash beside it.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -49,6 +50,24 @@ impl Folder {
     /// The program serves with these words, until what is returned is dropped.
     pub(crate) fn serve(&self, words: &[&str]) -> Server {
         Server::spawn(self.command(PROGRAM).args(words).env("LISTEN", "127.0.0.1:0"), drop)
+    }
+
+    /// What a server that starts here says to a person; on the port that nobody names.
+    pub(crate) fn first_screen(&self) -> String {
+        let mut server = self.command(PROGRAM);
+        server.envs([("LISTEN", "127.0.0.1:0"), ("LOG_FORMAT", "text"), ("RUST_LOG", "error")]);
+        let mut server = server.stdout(Stdio::piped()).spawn().expect("it starts");
+        let (mut said, mut port) = (String::new(), None);
+        for line in BufReader::new(server.stdout.take().expect("piped")).lines().map_while(Result::ok) {
+            let url = line.split("http://127.0.0.1:").nth(1);
+            port = port.or_else(|| url?.split('/').next().map(str::to_owned));
+            said += &format!("{line}\n");
+            if line.starts_with("Ctrl-C") {
+                break;
+            }
+        }
+        server.kill().and_then(|()| server.wait()).expect("it ends");
+        said.replace(&format!(":{}/", port.expect("an address")), ":5000/")
     }
 
     /// Of the Admin of a server that was started here, made at its first start.
