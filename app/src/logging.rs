@@ -17,10 +17,7 @@ use crate::telemetry::Telemetry;
 /// # Errors
 /// A filter that cannot be read.
 pub(crate) fn start(config: &Config, level: &str, telemetry: Option<&Telemetry>) -> Outcome {
-    let directives = config.log.as_deref().unwrap_or(level);
-    let filter = EnvFilter::try_new(directives).map_err(|error| {
-        Failure::usage(format!("log \"{directives}\": {error}; write it like info or info,api=debug"))
-    })?;
+    let filter = filter(config, level)?;
     let terminal = io::stderr().is_terminal();
     let format = config.log_format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
     let layer = fmt::layer().with_writer(io::stderr);
@@ -37,4 +34,14 @@ pub(crate) fn start(config: &Config, level: &str, telemetry: Option<&Telemetry>)
     // Fails only where the process has a log already, as in tests that run commands side by side.
     drop(started);
     Ok(())
+}
+
+/// What is logged, where the configuration has no filter of its own: `level`.
+///
+/// # Errors
+/// A filter that cannot be read.
+pub(crate) fn filter(config: &Config, level: &str) -> Outcome<EnvFilter> {
+    let directives = config.log.as_deref().unwrap_or(level);
+    EnvFilter::try_new(directives)
+        .map_err(|error| Failure::usage(format!("log \"{directives}\": {error}; write it like info or info,api=debug")))
 }

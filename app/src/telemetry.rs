@@ -49,15 +49,7 @@ impl Telemetry {
     /// A variable cannot be understood.
     pub(crate) fn start(env: impl Fn(&str) -> Option<String>, runtime: &Handle) -> Outcome<Option<Self>> {
         let env = |name: &str| env(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-        if !is_wanted(env)? {
-            return Ok(None);
-        }
-        let queue = match env("OTEL_BSP_MAX_QUEUE_SIZE") {
-            None => QUEUE,
-            Some(text) => text.parse().ok().filter(|size| *size > 0).ok_or_else(|| {
-                Failure::usage(format!("OTEL_BSP_MAX_QUEUE_SIZE \"{text}\": must be a number of spans"))
-            })?,
-        };
+        let Some(queue) = wanted(env)? else { return Ok(None) };
         tls::use_ring();
         // Endpoint, headers, timeout and compression it reads from the environment itself.
         let otlp = Otlp::builder().with_http().with_protocol(Protocol::HttpBinary).build();
@@ -74,6 +66,14 @@ impl Telemetry {
             return Err(Failure::internal("spans are exported already"));
         }
         Ok(Some(Self(provider)))
+    }
+
+    /// Refuses an environment that [`start`](Self::start) would refuse.
+    ///
+    /// # Errors
+    /// A variable cannot be understood.
+    pub(crate) fn check(env: impl Fn(&str) -> Option<String>) -> Outcome {
+        wanted(|name| env(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())).map(drop)
     }
 
     /// Says, once the log is there, what came of the environment's wish.
@@ -101,6 +101,22 @@ impl Telemetry {
             Ok(()) | Err(OTelSdkError::AlreadyShutdown) => {}
             Err(error) => tracing::warn!(%error, "the last spans did not reach the collector of traces"),
         }
+    }
+}
+
+/// Whether spans are to be exported, and then how many may wait.
+fn wanted(env: impl Fn(&str) -> Option<String>) -> Outcome<Option<usize>> {
+    if !is_wanted(&env)? {
+        return Ok(None);
+    }
+    match env("OTEL_BSP_MAX_QUEUE_SIZE") {
+        None => Ok(Some(QUEUE)),
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|size| *size > 0)
+            .map(Some)
+            .ok_or_else(|| Failure::usage(format!("OTEL_BSP_MAX_QUEUE_SIZE \"{text}\": must be a number of spans"))),
     }
 }
 

@@ -5,16 +5,26 @@ use crate::config::keys::KEYS;
 use crate::config::layers::Layers;
 use crate::config::{Config, read};
 use crate::failure::Outcome;
-use crate::output;
+use crate::telemetry::Telemetry;
+use crate::{hooks, logging, output};
 
 pub(crate) fn run(args: &ConfigCommand, layers: &Layers) -> Outcome {
     match args {
         ConfigCommand::Show => output::print(table(layers)),
         ConfigCommand::Check => {
-            Config::read(layers)?.check()?;
+            check(layers)?;
             output::print("The configuration is valid.")
         }
     }
+}
+
+/// Refuses what a server would refuse before it looks for anything outside of this machine.
+fn check(layers: &Layers) -> Outcome {
+    let config = Config::read(layers)?;
+    config.check()?;
+    logging::filter(&config, "info")?;
+    Telemetry::check(|name| std::env::var(name).ok())?;
+    hooks::rules_of(&config).map(drop)
 }
 
 /// Every setting with its value and its origin. Valid or not: whoever looks for a mistake has to see it.
@@ -42,6 +52,28 @@ mod tests {
     use super::*;
     use crate::cli::Settings;
     use crate::config::layers::Surroundings;
+
+    #[test]
+    fn what_a_server_refuses_is_not_valid() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let broken = folder.path().join("broken.yml");
+        std::fs::write(&broken, "title: Nothing else\n").expect("written");
+        let checked = |name: &str, value: &str| {
+            let mut around = Surroundings::default();
+            around.env.insert(name.into(), value.into());
+            check(&Layers::collect(&Settings::default(), &around).expect("readable"))
+        };
+        checked("RULES", "").expect("nothing is wrong");
+        for (name, value, told) in [
+            ("RULES", "/nope", "/nope"),
+            ("RULES", broken.to_str().expect("a path"), "broken.yml"),
+            ("RUST_LOG", "info,a b c=///", "log \"info,a b c=///\""),
+            ("LATENESS", "long", "LATENESS"),
+        ] {
+            let failure = checked(name, value).expect_err(value);
+            assert!(failure.code() == 2 && failure.message.contains(told), "{name}={value}: {failure}");
+        }
+    }
 
     #[test]
     fn every_value_is_shown_with_its_origin_and_secrets_are_masked() {
