@@ -53,14 +53,21 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use failure::Failure;
 pub use roles::ProcessRole;
 pub use server::{FIRST_ADMIN, Server, run};
 
 /// The whole program: reads the command line `args` (the program's name first), does what it says, and returns the
 /// exit code. Errors are one line on standard error.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let cli = match cli::Cli::try_parse_from(args) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = match cli::Cli::try_parse_from(&args) {
         Ok(cli) => cli,
+        Err(error) if error.use_stderr() => {
+            let failure = Failure::usage(cli::wrong::sentence(&error, &args));
+            output::complain(&failure);
+            return failure.exit_code();
+        }
         // Help and version are answers, too, and go to standard output by themselves.
         Err(error) => error.exit(),
     };

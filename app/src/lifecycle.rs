@@ -4,7 +4,8 @@
 //! are in. A task that ends before it was asked to is a fault, and ends the process: half a server that looks alive
 //! is worse than one that is restarted.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -125,25 +126,55 @@ fn unasked(ended: Result<Named, JoinError>) -> Outcome {
 /// # Errors
 /// The signals cannot be listened to.
 pub(crate) fn listen_to_signals(shutdown: CancellationToken) -> Outcome {
-    let listen =
-        |kind| signal(kind).map_err(|error| Failure::unavailable(format!("signals cannot be received: {error}")));
-    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    listen(shutdown, &[("SIGTERM", SignalKind::terminate()), ("SIGINT", SignalKind::interrupt())])
+}
+
+/// The same for a command that has something to take back before it ends: SIGHUP counts as well, which comes when its
+/// terminal goes away. Ask for it before there is anything to take back.
+///
+/// # Errors
+/// The signals cannot be listened to.
+pub(crate) fn asked_to_end() -> Outcome<CancellationToken> {
+    let mut signals = vec![("SIGTERM", SignalKind::terminate()), ("SIGINT", SignalKind::interrupt())];
+    // Whoever starts it with `nohup` wants it to go on.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if !ignores_hangup(&status) {
+        signals.push(("SIGHUP", SignalKind::hangup()));
+    }
+    let asked = CancellationToken::new();
+    listen(asked.clone(), &signals)?;
+    Ok(asked)
+}
+
+/// Whether a process of this status (proc(5)) ignores SIGHUP, the first of the signals.
+fn ignores_hangup(status: &str) -> bool {
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+}
+
+fn listen(asked: CancellationToken, to: &[(&'static str, SignalKind)]) -> Outcome {
+    let mut signals = Vec::new();
+    for (name, kind) in to {
+        let failed = |error| Failure::unavailable(format!("signals cannot be received: {error}"));
+        signals.push((*name, signal(*kind).map_err(failed)?));
+    }
     tokio::spawn(async move {
-        let name = either(&mut terminate, &mut interrupt).await;
+        let name = any(&mut signals).await;
         tracing::info!("{name} received: finishing what is under way; a second one ends at once");
-        shutdown.cancel();
-        either(&mut terminate, &mut interrupt).await;
+        asked.cancel();
+        any(&mut signals).await;
         tracing::warn!("ended at once");
         std::process::exit(130);
     });
     Ok(())
 }
 
-async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
-    tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    }
+async fn any(signals: &mut [(&'static str, Signal)]) -> &'static str {
+    poll_fn(|context| {
+        let came = signals.iter_mut().find_map(|(name, signal)| signal.poll_recv(context).is_ready().then_some(*name));
+        came.map_or(Poll::Pending, Poll::Ready)
+    })
+    .await
 }
 
 #[cfg(test)]
@@ -205,6 +236,12 @@ mod tests {
         let mut tasks = Tasks::new(CancellationToken::new());
         tasks.spawn("ingest", Stage::Back, |_| async { panic!("on purpose") });
         assert_eq!(tasks.run().await.unwrap_err().code(), 70);
+    }
+
+    #[test]
+    fn a_hangup_that_is_ignored_stays_so() {
+        assert!(ignores_hangup("Name:\tx\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000000\n"));
+        assert!(!ignores_hangup("SigIgn:\t0000000000001000\n") && !ignores_hangup(""));
     }
 
     #[tokio::test(start_paused = true)]

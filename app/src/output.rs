@@ -5,23 +5,33 @@ use std::io::{self, IsTerminal, Write};
 
 use crate::failure::{Failure, Outcome};
 
-/// Writes `text` and a line end to standard output. A reader that has gone away (`| head`) ends the command quietly.
+/// Writes `text` and a line end to standard output. A reader that has had enough (`| head`) changes nothing: the command
+/// does what it is there for, and its exit code says what came of that.
 ///
 /// # Errors
 /// Standard output cannot be written, on a full disk for instance.
 pub(crate) fn print(text: impl Display) -> Outcome {
-    wrote(writeln!(io::stdout().lock(), "{text}"))
+    is_read(text).map(drop)
 }
 
-/// What came of a write to standard output, as [`print`] sees it.
+/// The same for a command that goes on until it is ended: whether somebody still reads.
 ///
 /// # Errors
 /// As [`print`].
-pub(crate) fn wrote(result: io::Result<()>) -> Outcome {
-    result.map_err(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Failure::no(""),
-        _ => Failure::unavailable(format!("standard output cannot be written: {error}")),
-    })
+pub(crate) fn is_read(text: impl Display) -> Outcome<bool> {
+    wrote(writeln!(io::stdout().lock(), "{text}"))
+}
+
+/// What came of a write to standard output, as [`is_read`] sees it.
+///
+/// # Errors
+/// As [`print`].
+pub(crate) fn wrote(result: io::Result<()>) -> Outcome<bool> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::unavailable(format!("standard output cannot be written: {error}"))),
+    }
 }
 
 /// One line on standard error. There is nobody to tell if that fails.

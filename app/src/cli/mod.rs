@@ -4,8 +4,10 @@
 //! |---|---|
 //! | `mod` | the commands, and the flags that all of them have |
 //! | `arguments` | what each command takes |
+//! | `wrong` | what was typed is none of it: one line |
 
 mod arguments;
+pub(crate) mod wrong;
 
 use std::path::PathBuf;
 

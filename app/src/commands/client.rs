@@ -13,7 +13,6 @@ use crate::data;
 use crate::failure::{Failure, Outcome};
 
 const LOG_IN: &str = "/api/auth/login";
-pub(super) const NO_TOKEN: &str = "the answer to the log-in has no token";
 
 /// One connection, which asks again only when it was answered.
 pub(crate) struct Client {
@@ -26,7 +25,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(server: SocketAddr, token: Option<String>) -> Result<Self, String> {
-        let stream = TcpStream::connect(server).await.map_err(|error| format!("{server}: {error}"))?;
+        let stream = TcpStream::connect(server).await.map_err(|error| error.to_string())?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
         let bearer = token.map_or_else(String::new, |token| format!("authorization: Bearer {token}\r\n"));
         Ok(Self { stream, head: format!("host: {server}\r\n{bearer}"), read: Vec::with_capacity(4096) })
@@ -34,10 +33,10 @@ impl Client {
 
     /// Logs in; a connection of that session, and its token.
     pub(crate) async fn log_in(server: SocketAddr, user: &str, password: &str) -> Result<(Self, String), String> {
-        let token = match ask_for_token(server, user, password).await? {
-            (status, _) if !is_success(status) => return Err(format!("POST {LOG_IN}: {status}")),
-            (_, token) => token.ok_or(NO_TOKEN)?,
-        };
+        let token = ask_for_token(server, user, password).await.map_err(|refusal| match refusal {
+            Refusal::Password => format!("the password of {user} is not this one"),
+            Refusal::Other(why) => why,
+        })?;
         Ok((Self::connect(server, Some(token.clone())).await?, token))
     }
 
@@ -96,17 +95,56 @@ impl Client {
     }
 }
 
-/// Asks for a session: the status, and the token if the answer has one.
-pub(super) async fn ask_for_token(
-    server: SocketAddr,
-    user: &str,
-    password: &str,
-) -> Result<(u16, Option<String>), String> {
+/// Why there is no session.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// Name or password is wrong, and will be the next time.
+    Password,
+    /// Anything else; it may be another thing the next time.
+    Other(String),
+}
+
+impl From<String> for Refusal {
+    fn from(why: String) -> Self {
+        Self::Other(why)
+    }
+}
+
+impl Refusal {
+    /// What it is to whoever typed the command.
+    pub(super) fn failure(self, url: &str, user: &str) -> Failure {
+        match self {
+            Self::Password => {
+                Failure::usage(format!("{url}: the password of {user} is not this one; set ADMIN_PASSWORD"))
+            }
+            Self::Other(why) => Failure::unavailable(format!("{url}: {why}")),
+        }
+    }
+}
+
+/// Asks for a session; its token.
+pub(super) async fn ask_for_token(server: SocketAddr, user: &str, password: &str) -> Result<String, Refusal> {
     let mut client = Client::connect(server, None).await?;
     let request = client.request(&Method::POST, LOG_IN, &json!({"username": user, "password": password}).to_string());
     let (status, answer) = client.exchange(&request).await?;
+    match status {
+        401 | 403 => Err(Refusal::Password),
+        status if is_success(status) => {
+            let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+            let token = answer["token"].as_str().map(str::to_owned);
+            token.ok_or_else(|| Refusal::Other("the answer to the log-in has no token".to_owned()))
+        }
+        status => Err(Refusal::Other(said(status, answer))),
+    }
+}
+
+/// Why a request was refused, in the server's own words if it has any.
+pub(super) fn said(status: u16, answer: &[u8]) -> String {
     let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
-    Ok((status, answer["token"].as_str().map(str::to_owned)))
+    match answer["error"].as_str() {
+        Some(sentence) => format!("{sentence} ({status})"),
+        None => format!("the answer was {status}"),
+    }
 }
 
 /// An answer that goes on.
@@ -129,7 +167,7 @@ pub(super) fn password(context: &Context) -> Outcome<String> {
     })
 }
 
-/// Where the server listens.
+/// Where the server listens: the first of the addresses of that name where one does.
 pub(super) async fn server(url: &str) -> Outcome<SocketAddr> {
     let host = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
     let Some(host) = host.filter(|host| !host.contains('/')) else {
@@ -141,8 +179,18 @@ pub(super) async fn server(url: &str) -> Outcome<SocketAddr> {
         format!("{host}:80")
     };
     let failed = |why: String| Failure::unavailable(format!("{url}: {why}"));
-    let mut found = tokio::net::lookup_host(host).await.map_err(|error| failed(error.to_string()))?;
-    found.next().ok_or_else(|| failed("no such host".to_owned()))
+    let found = tokio::net::lookup_host(host).await.map_err(|error| failed(error.to_string()))?;
+    let mut why = failed("no such host".to_owned());
+    for address in found {
+        match TcpStream::connect(address).await {
+            Ok(_) => return Ok(address),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                why = failed("no server listens there; start it, or name another with --url".to_owned());
+            }
+            Err(error) => why = failed(error.to_string()),
+        }
+    }
+    Err(why)
 }
 
 /// Whether a status is one of success.
@@ -194,5 +242,19 @@ mod tests {
         assert_eq!(head(all).unwrap(), Some(Head { status: 202, body: all.len() - 2, length: 2 }));
         assert_eq!(head(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap().unwrap().length, 0);
         assert!(head(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn a_refusal_is_told_in_the_servers_words() {
+        assert_eq!(said(429, br#"{"error": "Too many attempts."}"#), "Too many attempts. (429)");
+        assert_eq!(said(502, b"<html>"), "the answer was 502");
+    }
+
+    #[tokio::test]
+    async fn where_nobody_listens_is_said_once_with_what_to_do() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr()).expect("a port");
+        let said = server(&format!("http://{free}/")).await.expect_err("nobody is there").to_string();
+        assert!(said.contains("--url") && said.matches("127.0.0.1").count() == 1, "{said}");
+        assert_eq!(server("https://x").await.expect_err("not ours").code(), 2);
     }
 }

@@ -22,6 +22,7 @@ use super::simulate::{Hidden, Simulation, caught};
 use crate::cli;
 use crate::config::{Config, read, secret};
 use crate::failure::{Failure, Outcome};
+use crate::lifecycle;
 use crate::output;
 use crate::progress::Bar;
 use crate::server::FIRST_ADMIN;
@@ -52,6 +53,7 @@ pub(crate) async fn run(args: cli::Demo, context: &Context) -> Outcome {
     let length =
         read::duration_within(&args.length, "1s", "1d").map_err(|why| Failure::usage(format!("--for {why}")))?;
     let length = Duration::from_micros(length.unsigned_abs());
+    let asked = lifecycle::asked_to_end()?;
     let folder = Temporary::new()?;
     let password = secret::make(PASSWORD);
     let config = Config { time_zone: Some(Tz::UTC), ..own_server::config(&folder, &password)? };
@@ -68,14 +70,15 @@ pub(crate) async fn run(args: cli::Demo, context: &Context) -> Outcome {
         let told = history(&store, &clock, &mut population, begin, Bar::new(context)).await?;
         clock.0.store(0, Ordering::SeqCst);
         let took = begun.elapsed().as_secs_f64();
-        output::print(screen(&url, output::is_terminal().then_some(&password), args.users, args.days, told, took))?;
+        let shown = output::is_terminal().then_some(&password);
+        if !output::is_read(screen(&url, shown, args.users, args.days, told, took))? {
+            return Ok(());
+        }
         live(&args, length, address, &url, &password, population).await
     };
     let outcome = tokio::select! {
         outcome = watched => outcome,
-        signal = tokio::signal::ctrl_c() => {
-            signal.map_err(|error| Failure::internal(format!("signals cannot be received: {error}")))
-        }
+        () = asked.cancelled() => Ok(()),
     };
     let ended = server.stop().await;
     outcome.and(ended)
@@ -191,9 +194,11 @@ async fn live(
     if args.no_wait {
         return simulation.report();
     }
-    output::print(
+    if !output::is_read(
         "\nOpen one of the links, judge it, look around. Ctrl-C ends the demonstration and removes its data.",
-    )?;
+    )? {
+        return Ok(());
+    }
     simulation.attacks.clear();
     loop {
         simulation.go(server, key.clone(), &mut admin, RATE, Duration::from_secs(600)).await.map_err(failed)?;

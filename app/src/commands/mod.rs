@@ -36,6 +36,9 @@ use crate::roles::ProcessRole;
 use crate::telemetry::Telemetry;
 pub(crate) use context::Context;
 
+/// The program's.
+const NAME: &str = "security-analytics";
+
 /// Reads the configuration, starts the log and the async runtime, and runs the command.
 pub(crate) fn dispatch(cli: Cli) -> Outcome {
     let command = cli.command.unwrap_or(Command::Serve);
@@ -95,8 +98,14 @@ pub(crate) fn dispatch(cli: Cli) -> Outcome {
 
 fn completions(shell: clap_complete::Shell) -> Outcome {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "security-analytics", &mut script);
-    output::wrote(io::stdout().lock().write_all(&script))
+    clap_complete::generate(shell, &mut Cli::command(), NAME, &mut script);
+    let mut script = String::from_utf8_lossy(&script).into_owned();
+    if shell == clap_complete::Shell::Bash {
+        // clap_complete (4.6.12) writes the hyphen in the program's name in one way where the script says where it is, and
+        // in another where it looks what comes there, so below the first command it would offer nothing.
+        script = script.replace(&NAME.replace('-', "__subcmd__"), &NAME.replace('-', "__"));
+    }
+    output::wrote(io::stdout().lock().write_all(script.as_bytes())).map(drop)
 }
 
 /// An activity of whoever may run commands on this machine: nobody that the `users` table knows.

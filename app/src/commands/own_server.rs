@@ -1,7 +1,9 @@
 //! [`OwnServer`]: the real server, in this process, on a folder and a port of its own: what `demo` shows and `bench`
 //! measures.
 
+use std::fs::DirBuilder;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use domain::SharedClock;
@@ -68,11 +70,12 @@ pub(super) async fn loopback() -> Outcome<(TcpListener, SocketAddr)> {
 pub(super) struct Temporary(PathBuf);
 
 impl Temporary {
-    /// In the system's place for such.
+    /// In the system's place for such, which is everybody's: the folder is its owner's alone.
     pub(super) fn new() -> Outcome<Self> {
         let name = format!("security-analytics-{}", uuid::Uuid::new_v4().simple());
         let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).map_err(|error| Failure::unavailable(format!("{}: {error}", path.display())))?;
+        let made = DirBuilder::new().mode(0o700).create(&path);
+        made.map_err(|error| Failure::unavailable(format!("{}: {error}", path.display())))?;
         Ok(Self(path))
     }
 

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use axum::http::Method;
+use domain::{MINUTE, Timestamp};
 use serde_json::{Value, json};
 
 use super::Context;
@@ -18,6 +19,7 @@ use crate::config::read;
 use crate::data;
 use crate::failure::{Failure, Outcome};
 use crate::hooks;
+use crate::lifecycle;
 use crate::output;
 use crate::progress::Bar;
 use attacks::{AT_NIGHT, ATTACKS, Attack};
@@ -27,21 +29,32 @@ use population::Population;
 const TICK: Duration = Duration::from_millis(100);
 /// How long an alert may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// For how long the key is good after the run: should this be killed before it revokes it, it ends by itself.
+const LEFT: i64 = 10 * MINUTE;
 
 pub(crate) async fn run(args: cli::Simulate, context: &Context) -> Outcome {
-    let length =
+    let micros =
         read::duration_within(&args.length, "1s", "1d").map_err(|why| Failure::usage(format!("--for {why}")))?;
-    let length = Duration::from_micros(u64::try_from(length).unwrap_or_default());
+    let length = Duration::from_micros(micros.unsigned_abs());
     let attacks = wanted(&args.attacks, context)?;
     let server = client::server(&args.url).await?;
     let failed = |error: String| Failure::unavailable(format!("{}: {error}", args.url));
 
     let password = client::password(context)?;
-    let (mut admin, token) = Client::log_in(server, &args.user, &password).await.map_err(failed)?;
+    let asked = lifecycle::asked_to_end()?;
+    let token = client::ask_for_token(server, &args.user, &password).await;
+    let token = token.map_err(|refusal| refusal.failure(&args.url, &args.user))?;
+    let mut admin = Client::connect(server, Some(token.clone())).await.map_err(failed)?;
     let run = format!("{:08x}", rand::random::<u32>());
     let name = format!("simulate-{run}");
-    let made = admin.ask(&Method::POST, "/api/keys", &json!({"name": name}).to_string()).await.map_err(failed)?;
-    let key = made["api_key"].as_str().unwrap_or_default().to_owned();
+    let key = match make_key(&mut admin, &args, &name, context.clock.now().plus(micros + LEFT)).await {
+        Ok(key) => key,
+        Err(failure) => {
+            // The refusal is what there is to tell.
+            drop(log_out(&mut admin).await);
+            return Err(failure);
+        }
+    };
 
     output::note(format!("{} people at work on {} for {}, run {run}", args.users, args.url, args.length));
     let mut simulation = Simulation {
@@ -54,9 +67,7 @@ pub(crate) async fn run(args: cli::Simulate, context: &Context) -> Outcome {
     };
     let outcome = tokio::select! {
         outcome = simulation.go(server, key, &mut admin, args.rate, length) => outcome.map_err(failed),
-        signal = tokio::signal::ctrl_c() => {
-            signal.map_err(|error| Failure::internal(format!("signals cannot be received: {error}")))
-        }
+        () = asked.cancelled() => Ok(()),
     };
     // However it ended, on a connection of its own: that of the simulation may wait for an answer.
     let revoked = revoke(server, token, &name).await;
@@ -85,10 +96,32 @@ fn wanted(names: &[String], context: &Context) -> Outcome<Vec<Attack>> {
     Ok(attacks)
 }
 
+/// A key to post with.
+async fn make_key(admin: &mut Client, args: &cli::Simulate, name: &str, expires_at: Timestamp) -> Outcome<String> {
+    let failed = |why: String| Failure::unavailable(format!("{}: {why}", args.url));
+    let body = json!({"name": name, "expires_at": expires_at}).to_string();
+    let request = admin.request(&Method::POST, "/api/keys", &body);
+    match admin.exchange(&request).await.map_err(failed)? {
+        (403, _) => Err(Failure::usage(format!(
+            "{}: {} is no Admin, and it takes one to make a key; name one with --user",
+            args.url, args.user
+        ))),
+        (status, answer) if client::is_success(status) => {
+            let answer: Value = serde_json::from_slice(answer).unwrap_or_default();
+            Ok(answer["api_key"].as_str().unwrap_or_default().to_owned())
+        }
+        (status, answer) => Err(failed(client::said(status, answer))),
+    }
+}
+
 /// Ends the key, and the session that made it.
 async fn revoke(server: SocketAddr, token: String, name: &str) -> Result<(), String> {
     let mut client = Client::connect(server, Some(token)).await?;
     client.ask(&Method::DELETE, &format!("/api/keys/{name}"), "").await?;
+    log_out(&mut client).await
+}
+
+async fn log_out(client: &mut Client) -> Result<(), String> {
     client.ask(&Method::POST, "/api/auth/logout", "{}").await.map(drop)
 }
 

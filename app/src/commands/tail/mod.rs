@@ -19,9 +19,10 @@ use domain::{Severity, Timestamp};
 use tokio::time::timeout;
 
 use super::Context;
-use super::client::{self, Client};
+use super::client::{self, Client, Refusal};
 use crate::cli;
 use crate::failure::{Failure, Outcome};
+use crate::lifecycle;
 use crate::output;
 use events::Events;
 use line::{Change, Seen};
@@ -44,14 +45,10 @@ pub(crate) async fn run(args: cli::Tail, context: &Context) -> Outcome {
         seen: Seen::default(),
         backoff: Backoff::default(),
     };
-    let outcome = tokio::select! {
-        outcome = tail.go() => outcome,
-        signal = tokio::signal::ctrl_c() => {
-            signal.map_err(|error| Failure::internal(format!("signals cannot be received: {error}")))
-        }
-    };
+    let asked = lifecycle::asked_to_end()?;
+    let outcome = asked.run_until_cancelled(tail.go()).await;
     tail.log_out().await;
-    outcome
+    outcome.unwrap_or(Ok(()))
 }
 
 /// Why the stream is not there.
@@ -60,6 +57,8 @@ enum End {
     Broken(String),
     /// It will not.
     Final(Failure),
+    /// Nobody reads what is printed.
+    Unread,
 }
 
 impl From<String> for End {
@@ -95,6 +94,7 @@ impl Tail {
             let Err(end) = self.follow().await;
             match end {
                 End::Final(failure) => return Err(failure),
+                End::Unread => return Ok(()),
                 End::Broken(why) if self.last.is_none() => {
                     return Err(Failure::unavailable(format!("{}: {why}", self.url)));
                 }
@@ -143,7 +143,9 @@ impl Tail {
             // Only now: a server that hangs up on everybody is not to be asked twenty times a second.
             self.backoff.succeeded();
             if let Some(event) = event {
-                self.show(&event.data)?;
+                if !self.show(&event.data)? {
+                    return Err(End::Unread);
+                }
                 self.last = event.id.or(self.last.take());
             }
         }
@@ -160,30 +162,27 @@ impl Tail {
         Ok(())
     }
 
-    fn show(&mut self, data: &str) -> Outcome {
+    /// Prints a change; whether somebody reads it.
+    fn show(&mut self, data: &str) -> Outcome<bool> {
         let change: Change = match serde_json::from_str(data) {
             Ok(change) => change,
             Err(error) => {
                 output::complain(&format!("an alert cannot be read: {error}"));
-                return Ok(());
+                return Ok(true);
             }
         };
         if self.seen.is_new(&change) && change.severity >= self.least {
-            output::print(change.line(output::is_coloured(&std::io::stdout())))?;
+            return output::is_read(change.line(output::is_coloured(&std::io::stdout())));
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn log_in(&mut self) -> Result<String, End> {
         let asking = client::ask_for_token(self.server, &self.user, &self.password);
-        let (status, token) = timeout(SILENCE, asking).await.map_err(|_| "no answer".to_owned())??;
-        match status {
-            401 | 403 => Err(End::Final(Failure::usage(format!("{} refuses the log-in of {}", self.url, self.user)))),
-            status if client::is_success(status) => {
-                let token = token.ok_or_else(|| client::NO_TOKEN.to_owned())?;
-                Ok(self.token.insert(token).clone())
-            }
-            status => Err(End::Broken(format!("the answer to the log-in was {status}"))),
+        match timeout(SILENCE, asking).await.map_err(|_| "no answer".to_owned())? {
+            Ok(token) => Ok(self.token.insert(token).clone()),
+            Err(Refusal::Other(why)) => Err(End::Broken(why)),
+            Err(refusal) => Err(End::Final(refusal.failure(&self.url, &self.user))),
         }
     }
 
