@@ -28,13 +28,14 @@ use shell::{Folder, available, parsed};
 use text::{Block, blocks, pages, words};
 
 /// Every block of commands by the line it begins with: run by a test here, or the reason why not.
-const BLOCKS: [(&str, &str, Fate); 16] = [
+const BLOCKS: [(&str, &str, Fate); 17] = [
     ("README.md", "cargo run --release        #", Fate::Not("builds the release, and runs the tests")),
     ("README.md", "cargo run --release -- demo", Fate::Not("app/tests/process.rs runs `demo`")),
     ("README.md", "api=http", Fate::Run),
     ("README.md", "curl -s $api/analytics/flagged-activities", Fate::Run),
     ("README.md", "alias security-analytics=", Fate::Run),
     ("README.md", "export DATABASE_URL=", Fate::Not("needs MariaDB and Kafka; app/tests/faults starts the same")),
+    ("docs/api.md", "curl -s $api/openapi.json", Fate::Run),
     ("docs/api.md", "curl -s $api/logs/", Fate::Run),
     ("docs/detection.md", "security-analytics backtest", Fate::Run),
     ("docs/operations.md", "security-analytics import", Fate::Not("needs a Flask installation; app/tests/import.rs")),
@@ -185,6 +186,16 @@ fn events_are_posted_as_the_api_page_does() {
     let members = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
     assert_eq!(members(&answer), members(&told));
     assert_eq!(members(&answer["rejected"][0]), members(&told["rejected"][0]));
+}
+
+#[test]
+fn the_document_is_made_ready_for_a_generator_as_the_api_page_does() {
+    let Some(folder) = available(&["bash", "curl", "jq"]).then(Folder::new) else { return };
+    let server = folder.serve(&[]);
+    folder.bash(&format!("api=http://{}/api\n{}", server.address, block("docs/api.md", "curl -s $api/openapi.json")));
+    let document = parsed(&fs::read_to_string(folder.path().join("openapi.json")).expect("written"));
+    let bodies = &document["paths"]["/api/logs"]["post"]["requestBody"]["content"];
+    assert_eq!(bodies.as_object().expect("bodies").keys().collect::<Vec<_>>(), ["application/json"]);
 }
 
 #[test]
