@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::engine::{Engine, Footprint, Settings};
 use crate::rules::RuleSet;
 use crate::seen::Seen;
+use crate::wording::Wording;
 
 /// Behind the lateness, as the live watermark.
 const MARGIN: i64 = MINUTE;
@@ -34,6 +35,7 @@ pub struct Backtest {
     lines: u64,
     ids: Seen,
     alerts: HashMap<Uuid, Alert>,
+    wording: Wording,
     summary: Summary,
     line: Vec<u8>,
     reader: wire::Reader,
@@ -77,6 +79,7 @@ impl Backtest {
             lines: 0,
             ids: Seen::default(),
             alerts: HashMap::new(),
+            wording: Wording::default(),
             summary: Summary::default(),
             line: Vec::new(),
             reader: wire::Reader::default(),
@@ -164,6 +167,7 @@ impl Backtest {
             self.summary.late += 1;
         } else {
             self.engine.observe(activity);
+            self.wording.remember(activity);
         }
     }
 
@@ -171,13 +175,14 @@ impl Backtest {
         self.engine.advance(watermark);
         if self.summary.events.is_multiple_of(LOOK) {
             self.collect();
+            self.wording.forget(watermark);
         }
     }
 
     fn collect(&mut self) {
-        for alert in self.engine.drain() {
-            self.alerts.insert(alert.alert_id, alert);
-        }
+        let mut drained = self.engine.drain();
+        self.wording.tell(&mut drained, &self.alerts);
+        self.alerts.extend(drained.into_iter().map(|alert| (alert.alert_id, alert)));
         for gap in self.engine.gaps() {
             *self.summary.given_up.entry(gap.reason).or_default() += gap.lost;
         }
@@ -255,6 +260,33 @@ mod tests {
         let (alerts, summary) = backtest.finish();
         assert_eq!((summary.events, summary.late, alerts.len()), (2, 1, 1));
         assert_eq!(alerts[0].user.as_deref(), Some("from import"));
+    }
+
+    #[test]
+    fn an_alert_speaks_of_people_and_addresses_as_their_events_do() {
+        let rules = "title: View\nid: 5a0f3d0e-90f1-4d8f-8f52-0a7f2f0b1d01\nname: a\nlogsource: {category: activity}\n\
+            detection: {s: {action: View}, condition: s}\nlevel: informational\n"
+            .to_owned();
+        let by = |field: &str, digit: u8| {
+            format!(
+                "---\ntitle: By {field}\nid: 5a0f3d0e-90f1-4d8f-8f52-0a7f2f0b1d1{digit}\nlevel: low\ncorrelation: {{type: \
+                 event_count, rules: [a], group-by: [{field}], timespan: 1h, condition: {{gte: 3}}}}\n"
+            )
+        };
+        let rules = rules + &by("user", 1) + &by("source_ip", 2) + &by("session_id", 3);
+        let rules = crate::rules::load(&[crate::rules::RuleSource::text("r.yml", rules)]).expect("valid").rules;
+        let mut backtest = Backtest::new(Arc::new(rules), Settings::default(), 5 * MINUTE);
+        for (second, user, ip) in [(1, "ada", 1), (3, "ADA ", 3), (2, "Ada", 2), (4, "ada", 4)] {
+            let line = format!(
+                r#"{{"ts":"2026-01-01T12:00:0{second}Z","action":"View","user":"{user}","session":"S","ip":"2001:db8::{ip}"}}"#
+            );
+            backtest.line(line.as_bytes());
+        }
+        let (alerts, _) = backtest.finish();
+        let told: Vec<_> = alerts.iter().map(|a| (a.user.as_deref(), a.ip.as_deref(), a.session.as_deref())).collect();
+        let ada = Some("ADA ");
+        assert_eq!(told, [(ada, None, None), (None, Some("2001:db8::3"), None), (ada, None, Some("S"))]);
+        assert_eq!((&*alerts[0].key["user"], &*alerts[1].key["source_ip"]), ("ada", "2001:db8::/64"));
     }
 
     #[test]

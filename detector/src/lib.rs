@@ -11,7 +11,7 @@
 //! | `snapshots` | the engine's state in the database, so that coming back is quick |
 //! | [`mod@reprocess`] | the engine over stored activities, and the alerts that are missing |
 //! | [`backtest`] | the engine over events, with a summary; changes nothing |
-//! | `seen` | the ids that a file has brought |
+//! | `seen`, `wording` | the ids that a file has brought; whom an alert is about, as its event says it |
 //! | [`scenario`] | folders of events and expected alerts beside the rules |
 //!
 //! To add a type of rule see [`engine`]; a built-in rule is a file in `rules/` and a line in `rules::built_in`.
@@ -29,4 +29,5 @@ mod seen;
 mod sink;
 mod snapshots;
 mod traces;
+mod wording;
 pub mod worker;

@@ -1,12 +1,14 @@
 //! [`Alert`]: what a rule found, with its evidence, as stored, published and shown.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{Severity, Timestamp};
+use crate::partition::network;
+use crate::{Severity, Timestamp, username_key};
 
 /// Where an alert stands, by the engine's account (triage is `status` and `verdict`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -72,10 +74,10 @@ pub struct Alert {
     pub risk: i64,
     /// MITRE ATT&CK techniques: `T1110.001`.
     pub techniques: Vec<String>,
-    /// Who, where the key says so.
+    /// Who, where the key or its session says so: as the event that crossed writes the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// From where, where the key says so.
+    /// From where, where the key says so: the address of the event that crossed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
     /// In which session, where the key says so.
@@ -127,6 +129,27 @@ pub struct Alert {
     pub crossing_event: Uuid,
 }
 
+impl Alert {
+    /// Says who and from where as the event that crossed says it. What a key counts by is canonical, a name in lower
+    /// case and a network of IPv6; people and other systems know the name and the address. A session is its user's.
+    /// Where the event speaks of somebody else, nothing changes.
+    pub fn tell_by(&mut self, user: Option<&str>, ip: Option<IpAddr>) {
+        let named = match (&self.user, user) {
+            (Some(key), Some(user)) => username_key(key) == username_key(user),
+            (None, Some(_)) => self.session.is_some(),
+            (_, None) => false,
+        };
+        if named {
+            self.user = user.map(str::to_owned);
+        }
+        if let (Some(key), Some(ip)) = (&self.ip, ip)
+            && *key == network(ip)
+        {
+            self.ip = Some(ip.to_string());
+        }
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn whole<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     // 2^53: beyond it an f64 has no fraction to lose, but not every integer either.
@@ -141,6 +164,31 @@ fn whole<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_words_what_its_alert_counts_by_and_nothing_else() {
+        let json = r#"{"alert_id":"0191a000-0000-7000-8000-0000000000aa","at":"2026-01-01T00:00:00Z","rule":"R","rule_id":"r",
+            "family":"f","severity":"Low","risk":1,"techniques":[],"key":{},"observed":1,"threshold":1,"window_s":0,
+            "first_event_at":"2026-01-01T00:00:00Z","last_event_at":"2026-01-01T00:00:00Z","event_ids":[],"explanation":"",
+            "escalations":[],"state":"open","event_count":1,"revision":1,"status":"open","found_by":"live",
+            "crossing_event":"0191a000-0000-7000-8000-0000000000aa"}"#;
+        let alert: Alert = serde_json::from_str(json).expect("an alert");
+        let (v6, other): (IpAddr, IpAddr) =
+            ("2001:db8::7".parse().expect("valid"), "2001:db8:1::7".parse().expect("valid"));
+        let text = |text: &str| Some(text.to_owned());
+        let told = |user: Option<&str>, ip: Option<&str>, session: Option<&str>, by: (Option<&str>, IpAddr)| {
+            let (user, ip, session) = (user.map(Into::into), ip.map(Into::into), session.map(Into::into));
+            let mut alert = Alert { user, ip, session, ..alert.clone() };
+            alert.tell_by(by.0, Some(by.1));
+            (alert.user, alert.ip)
+        };
+        assert_eq!(told(Some("ada"), None, None, (Some("Ada"), v6)), (text("Ada"), None));
+        assert_eq!(told(Some("ada"), None, None, (Some("Bob"), v6)), (text("ada"), None));
+        assert_eq!(told(None, Some("2001:db8::/64"), None, (Some("Ada"), v6)), (None, text("2001:db8::7")));
+        assert_eq!(told(None, Some("2001:db8::/64"), None, (Some("Ada"), other)), (None, text("2001:db8::/64")));
+        assert_eq!(told(None, None, Some("s"), (Some("Ada"), v6)), (text("Ada"), None));
+        assert_eq!(told(None, None, Some("s"), (None, v6)), (None, None));
+    }
 
     #[test]
     fn counts_are_written_without_a_fraction() {

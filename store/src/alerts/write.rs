@@ -164,6 +164,14 @@ async fn plan(
     standing: &mut Standing,
 ) -> Result<Plan> {
     let mut after = change.alert.clone();
+    match (events.get(&after.crossing_event), before) {
+        (Some(crossing), _) => after.tell_by(crossing.user.as_deref(), crossing.source_ip),
+        (None, Some(row)) if row.alert.crossing_event == after.crossing_event => {
+            after.user.clone_from(&row.alert.user);
+            after.ip.clone_from(&row.alert.ip);
+        }
+        (None, _) => {}
+    }
     let exception;
     match before {
         Some(row) => {

@@ -86,7 +86,8 @@ async fn a_batch_of_findings_is_applied_once(ground: Ground) {
     let logs = ground.store.logs_of(&[Uuid::from_u128(1)]).await.expect("logs");
     assert!(logs[0].is_flagged);
     let stored = listed(&ground).await;
-    let wanted = Alert { revision: 2, status: "open".into(), ..one };
+    // As the event has the name; the key has it as it is counted by.
+    let wanted = Alert { revision: 2, status: "open".into(), user: Some("Ada".into()), ..one };
     assert_eq!(stored, std::slice::from_ref(&wanted));
     assert_eq!(published(&ground).await, [Alert { revision: 1, ..wanted.clone() }, wanted], "revisions rise");
 }

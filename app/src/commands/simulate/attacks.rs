@@ -49,7 +49,7 @@ impl Attack {
     /// Whether `alert` is one that had to come of this attack.
     pub(super) fn is_caught_by(&self, alert: &Value, run: &str) -> bool {
         let target = self.target(run);
-        let about = ["user", "ip", "session"].iter().any(|member| alert[member] == target.as_str());
+        let about = ["user", "source_ip", "session_id"].iter().any(|field| alert["key"][field] == target.as_str());
         about && self.rules.iter().any(|rule| alert["rule"] == *rule)
     }
 }
