@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use domain::metric::{self, Kind, METRICS};
 use domain::{DAY, SECOND};
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde_json::{Map, Value};
 use store::Store;
@@ -46,6 +46,8 @@ fn describe() {
             Kind::Histogram => describe_histogram!(metric.name, Unit::Seconds, metric.help),
         }
     }
+    // A queue in which nobody has waited yet is empty, not unknown.
+    gauge!(metric::BCRYPT_WAITING).set(0.0);
 }
 
 /// Answers `GET /metrics`.
@@ -119,9 +121,9 @@ fn process() {
     // The name of the program, in brackets, may hold anything.
     let stat = read("/proc/self/stat");
     let after = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks: Vec<u32> = after.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse().ok()).collect();
+    let ticks: Vec<u64> = after.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse().ok()).collect();
     if let [user, system] = ticks[..] {
         // Linux counts in hundredths wherever it runs.
-        gauge!(metric::CPU).set((f64::from(user) + f64::from(system)) / 100.0);
+        counter!(metric::CPU).absolute(user.saturating_add(system) / 100);
     }
 }

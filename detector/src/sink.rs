@@ -45,6 +45,11 @@ pub(crate) struct Sink {
     traces: Traces,
 }
 
+fn count(rule: &str, severity: Severity, more: u64) {
+    let labels = [("rule", rule.to_owned()), ("severity", severity.to_string())];
+    metrics::counter!(metric::ALERTS, &labels).increment(more);
+}
+
 /// What of an alert is news when it changes.
 #[derive(Debug, PartialEq)]
 struct Told {
@@ -65,6 +70,10 @@ impl Told {
 impl Sink {
     /// Everything up to `stored` has been written.
     pub(crate) fn new(store: Store, partition: Partition, rules: Arc<RuleSet>, stored: i64) -> Self {
+        // Prometheus sees a rise from 0 to 1; a series that begins with 1 rose from nothing.
+        for rule in rules.rules.iter().filter(|rule| rule.level > Severity::Informational) {
+            count(&rule.title, rule.level, 0);
+        }
         Self {
             store,
             partition,
@@ -202,8 +211,7 @@ impl Sink {
     fn tell(&mut self, alert_id: Uuid, alert: &Alert) {
         if alert.state == AlertState::Open {
             if self.told.insert(alert_id, Told::of(alert)).is_none() && is_counted(alert) {
-                let (rule, severity) = (alert.rule.clone(), alert.severity.to_string());
-                metrics::counter!(metric::ALERTS, "rule" => rule, "severity" => severity).increment(1);
+                count(&alert.rule, alert.severity, 1);
             }
         } else {
             self.told.remove(&alert_id);

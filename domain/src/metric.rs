@@ -59,7 +59,7 @@ metrics! {
     BCRYPT_WAITING = Gauge "bcrypt_waiting" "Log-ins that wait for a core.";
     SPANS_LOST = Counter "trace_spans_lost_total" "Spans that the collector of traces did not take.";
     MEMORY = Gauge "process_resident_memory_bytes" "Memory of the process.";
-    CPU = Gauge "process_cpu_seconds" "CPU time of the process since its start.";
+    CPU = Counter "process_cpu_seconds_total" "CPU time of the process since its start, in whole seconds.";
     FILES = Gauge "process_open_files" "Open files and sockets of the process.";
 }
 
