@@ -22,7 +22,9 @@ statements! {
     ENABLE = "UPDATE webhooks SET enabled = 1, disabled_reason = NULL, failing_since = NULL, last_error = NULL \
               WHERE webhook_id = ?";
     DISABLE = "UPDATE webhooks SET enabled = 0, disabled_reason = ? WHERE webhook_id = ? AND enabled = 1";
-    ROTATE = "UPDATE webhooks SET old_secret = secret, old_secret_until = ?, secret = ? WHERE webhook_id = ?";
+    ROTATE = "UPDATE webhooks SET old_secret = secret, old_secret_until = ?, secret = ? WHERE webhook_id = ? \
+              AND (old_secret_until IS NULL OR old_secret_until <= ?)";
+    STILL_SIGNS = "SELECT old_secret_until FROM webhooks WHERE webhook_id = ?";
     REMOVE = "DELETE FROM webhooks WHERE webhook_id = ?";
     REMOVE_DELIVERIES = "DELETE FROM webhook_deliveries WHERE webhook_id = ?";
 }
@@ -275,10 +277,10 @@ impl Store {
     }
 
     /// Gives a webhook another secret. The one before it signs as well for a day, so that the receiver need not change
-    /// at the same moment.
+    /// at the same moment; until that day is over there is no third.
     ///
     /// # Errors
-    /// `NotFound`.
+    /// `NotFound`, or `Conflict` where the one before the present one still signs.
     pub async fn rotate_webhook_secret(
         &self,
         webhook_id: i64,
@@ -291,8 +293,15 @@ impl Store {
             Box::pin(async move {
                 let (secret, activity) = &*given;
                 let until = tx.now.plus(OVERLAP).micros();
-                if run_in_tx!(tx, ROTATE, until, secret, webhook_id) == 0 {
-                    return Err(Error::NotFound);
+                if run_in_tx!(tx, ROTATE, until, secret, webhook_id, tx.now.micros()) == 0 {
+                    let found: Option<(Option<i64>,)> =
+                        in_tx!(tx, c => sqlx::query_as(STILL_SIGNS).bind(webhook_id).fetch_optional(c).await?);
+                    let (until,) = found.ok_or(Error::NotFound)?;
+                    let until = until.map(Timestamp::from_micros).unwrap_or_default();
+                    return Err(Error::Conflict(format!(
+                        "The secret was changed within a day, and the one before it signs until {until}; change it after \
+                         that, or make a new webhook."
+                    )));
                 }
                 tx.append(activity).await?;
                 one(tx, webhook_id).await

@@ -306,10 +306,15 @@ async fn an_old_secret_signs_for_a_day(ground: Ground) {
     rotate("whsec_new").await.expect("changed");
     let secrets = async || store.webhook_target(all.webhook_id).await.expect("read").expect("a target").secrets;
     assert_eq!(secrets().await, ["whsec_new", "whsec_all"]);
+    // A third would end the first, which the receiver may still have.
+    let early = rotate("whsec_third").await;
+    assert!(matches!(&early, Err(Error::Conflict(sentence)) if sentence.contains("signs until")), "{early:?}");
     ground.clock.advance(DAY - MINUTE);
-    assert_eq!(secrets().await.len(), 2);
+    assert_eq!(secrets().await, ["whsec_new", "whsec_all"]);
     ground.clock.advance(MINUTE);
     assert_eq!(secrets().await, ["whsec_new"]);
+    rotate("whsec_third").await.expect("a day later");
+    assert_eq!(secrets().await, ["whsec_third", "whsec_new"]);
     let missing = store.rotate_webhook_secret(9_999, "x".into(), ground.activity("Admin")).await;
     assert!(matches!(missing, Err(Error::NotFound)));
 }

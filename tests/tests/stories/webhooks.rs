@@ -134,6 +134,8 @@ async fn what_is_secret_is_shown_once_and_told_nowhere() {
     let path = format!("/api/webhooks/{id}");
     let rotated = admin.post(&format!("{path}/rotate-secret"), json!({})).await.expect(200).json();
     assert_ne!(rotated["secret"], secret);
+    let twice = admin.post(&format!("{path}/rotate-secret"), json!({})).await.expect(409);
+    assert!(twice.text().contains("signs until") && !twice.text().contains("whsec_"));
     let renamed = admin.patch(&path, json!({ "name": "siem", "minimum_severity": "Low" })).await.expect(200);
     let (one, list) = (admin.get(&path).await.expect(200), admin.get("/api/webhooks").await.expect(200));
     assert_eq!(one.json(), list.rows()[0]);
@@ -143,7 +145,7 @@ async fn what_is_secret_is_shown_once_and_told_nowhere() {
     let csv = admin.get("/api/webhooks?format=csv").await.expect(200);
     let journal = app.journal().await;
     let acts: Vec<&Value> = journal.iter().filter(|act| act["action"] == "Admin").collect();
-    assert_eq!(acts.len(), 4, "made, refused once more, rotated, renamed");
+    assert_eq!(acts.len(), 5, "made, refused once more, rotated, refused, renamed");
     assert!(acts.iter().filter(|act| act["resource"] == path[5..]).count() == 3);
     let told = json!([journal, one.json(), renamed.json(), list.json()]).to_string() + &csv.text();
     for word in ["confidential", "/hook", "whsec_"] {

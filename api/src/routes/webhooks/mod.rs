@@ -292,7 +292,11 @@ fn described(caller: &Caller, old: &WebhookRow, change: &WebhookChange) -> domai
 #[utoipa::path(
     post, path = "/api/webhooks/{webhook_id}/rotate-secret", tag = "webhooks",
     params(("webhook_id" = i32, Path, description = "The webhook")),
-    responses((status = 200, body = WebhookSecret), Allowed<Administer>)
+    responses(
+        (status = 200, body = WebhookSecret),
+        (status = 409, description = "It was changed within a day: the one before it still signs."),
+        Allowed<Administer>
+    )
 )]
 async fn rotate(
     Allowed(caller, _): Allowed<Administer>,
