@@ -17,6 +17,7 @@ use crate::problem::{Outcome, Problem};
 
 /// The answer to a change that leaves no object.
 #[derive(utoipa::ToSchema)]
+#[schema(example = json!({ "message": "Item deleted successfully" }))]
 #[expect(dead_code, reason = "describes what `changed` writes")]
 pub(crate) struct Done {
     message: String,

@@ -13,6 +13,7 @@ use crate::gate::Recorded;
 
 /// What is wrong with one member of a request.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq, utoipa::ToSchema)]
+#[schema(example = json!({ "field": "quantity", "message": "quantity must be an integer" }))]
 pub(crate) struct FieldError {
     /// The member, as the client spelled it.
     pub(crate) field: String,

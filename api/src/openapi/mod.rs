@@ -129,7 +129,8 @@ pub(crate) fn routes<S: Clone + Send + Sync + 'static>(document: &Document) -> R
     };
     let page = SwaggerUi::new("/api/docs").config(Config::from("/api/openapi.json").use_base_layout());
     let page = Router::from(page).layer(SetResponseHeaderLayer::overriding(CSP, HeaderValue::from_static(POLICY)));
-    Router::new().route("/api/openapi.json", get(answer)).merge(page)
+    let answer = get(answer);
+    Router::new().route("/api/openapi.json", answer.clone()).route("/api/openapi.json/", answer).merge(page)
 }
 
 const CSP: HeaderName = header::CONTENT_SECURITY_POLICY;

@@ -21,6 +21,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 
 /// The server runs.
 #[derive(utoipa::ToSchema)]
+#[schema(example = json!({ "status": "healthy", "message": "Backend is running" }))]
 #[expect(dead_code, reason = "describes what `healthy` writes")]
 struct Alive {
     status: String,
@@ -80,6 +81,7 @@ struct Ready {
 
 /// The server is not ready.
 #[derive(utoipa::ToSchema)]
+#[schema(example = json!({ "status": "unavailable", "error": "The database does not answer." }))]
 #[expect(dead_code, reason = "describes what `ready` writes")]
 struct NotReady {
     status: String,

@@ -45,7 +45,7 @@ struct System {
 
 /// The activities of one hour.
 #[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = ActivitiesOfHour)]
+#[schema(as = ActivitiesOfHour, example = json!({ "hour": "2026-03-02T09:00:00.000000Z", "activities": 1843 }))]
 struct Hour {
     #[schema(value_type = String, format = DateTime)]
     hour: Timestamp,
@@ -54,7 +54,7 @@ struct Hour {
 
 /// The open alerts of one severity.
 #[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = OpenAlerts)]
+#[schema(as = OpenAlerts, example = json!({ "severity": "High", "alerts": 3 }))]
 struct Open {
     #[schema(value_type = Severity)]
     severity: domain::Severity,
@@ -63,7 +63,11 @@ struct Open {
 
 /// What could not be looked at in full.
 #[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = CoverageGap)]
+#[schema(as = CoverageGap, example = json!({
+    "gap_id": 7, "rule_id": "", "key": "192.0.2.7", "from": "2026-03-02T09:10:00.000000Z",
+    "to": "2026-03-02T09:12:30.000000Z", "lost": 4096, "reason": "a key had more than 65536 events",
+    "recorded_at": "2026-03-02T09:12:31.250000Z"
+}))]
 struct Gap {
     gap_id: i64,
     rule_id: String,

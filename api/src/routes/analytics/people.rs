@@ -148,7 +148,7 @@ struct UserRisk {
 
 /// A risk at a time.
 #[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = RiskThen)]
+#[schema(as = RiskThen, example = json!({ "at": "2026-03-02T09:15:00.000000Z", "risk_score": 61.5 }))]
 struct Point {
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,

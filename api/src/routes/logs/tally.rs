@@ -12,6 +12,7 @@ const MOST_TOLD: usize = 100;
 
 /// A line that was not taken.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+#[schema(example = json!({ "line": 3, "error": "action: is missing" }))]
 pub(super) struct Rejected {
     pub(super) line: usize,
     pub(super) error: String,
@@ -19,6 +20,10 @@ pub(super) struct Rejected {
 
 /// The members of the answer. Each line counts in exactly one of the first three or in `rejected_total`.
 #[derive(Debug, Default, Serialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "accepted": 997, "duplicates": 2, "conflicts": 0, "late": 5,
+    "rejected": [{ "line": 3, "error": "action: is missing" }], "rejected_total": 1
+}))]
 pub(super) struct Tally {
     /// Stored now.
     pub(super) accepted: usize,
