@@ -7,9 +7,11 @@
 //! | `settings` | the table of settings |
 //! | `text` | blocks and commands out of Markdown |
 //! | `shell` | a server of the test's own, and bash beside it |
+//! | `distributed` | what needs MariaDB and Kafka |
 //!
 //! A command of the program is read by its own command line wherever it stands, also where it cannot be run here.
 
+mod distributed;
 mod references;
 #[allow(dead_code, reason = "other tests use the rest of it")]
 #[path = "../common/server.rs"]
@@ -34,17 +36,17 @@ const BLOCKS: [(&str, &str, Fate); 17] = [
     ("README.md", "api=http", Fate::Run),
     ("README.md", "curl -s $api/analytics/flagged-activities", Fate::Run),
     ("README.md", "alias security-analytics=", Fate::Run),
-    ("README.md", "export DATABASE_URL=", Fate::Not("needs MariaDB and Kafka; app/tests/faults starts the same")),
+    ("README.md", "export DATABASE_URL=", Fate::Run),
     ("docs/api.md", "curl -s $api/openapi.json", Fate::Run),
     ("docs/api.md", "curl -s $api/logs/", Fate::Run),
     ("docs/detection.md", "security-analytics backtest", Fate::Run),
     ("docs/operations.md", "security-analytics import", Fate::Not("needs a Flask installation; app/tests/import.rs")),
     ("docs/operations.md", "security-analytics backup", Fate::Run),
-    ("docs/operations.md", "mariadb-dump", Fate::Not("needs MariaDB and its client")),
+    ("docs/operations.md", "mariadb-dump", Fate::Run),
     ("docs/operations.md", "install -d", Fate::Run),
     ("docs/operations.md", "security-analytics admin", Fate::Run),
     ("docs/performance.md", "DATABASE_URL=", Fate::Not("takes minutes, valgrind and perf")),
-    ("docs/topics.md", "echo", Fate::Not("needs Kafka and kcat; relay/tests reads and writes these topics")),
+    ("docs/topics.md", "echo", Fate::Run),
     ("docs/webhooks.md", "curl -s $api/webhooks", Fate::Run),
 ];
 
