@@ -9,7 +9,7 @@
 //! - [`follow`]: streams of server-sent events.
 //! - [`openapi`]: the document, from the routes and from what holds for all of them; [`words`]: its lists of words.
 //! - [`hooks`]: what only the detector, or the sender of webhooks, can do, handed in by the program.
-//! - [`limit`], [`net`], [`cors`], [`serve`]: the edge. [`trace`]: the span of a request.
+//! - [`limit`], [`net`], [`cors`], [`compress`], [`serve`]: the edge. [`trace`]: the span of a request.
 //!
 //! # How to add an endpoint
 //! Write the handler in its group's file, its `utoipa::path` above it. Its first argument is `Allowed<Right>`
@@ -19,6 +19,7 @@
 mod answer;
 mod attempt;
 mod auth;
+mod compress;
 mod config;
 mod cors;
 mod csv;

@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, Uri, header};
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use domain::Timestamp;
+use domain::{Severity, Timestamp};
 use store::Cursor;
 use uuid::Uuid;
 
@@ -77,6 +77,13 @@ impl Page {
         Ok(Some((at, id.parse().map_err(|_| bad_cursor())?)))
     }
 
+    /// The same where rows have UUIDs and the most severe stand first.
+    pub(crate) fn ranked(&self) -> Outcome<Option<(Severity, Timestamp, Uuid)>> {
+        let Some((at, place)) = self.place()? else { return Ok(None) };
+        let parsed = place.split_once('.').and_then(|(word, id)| Some((word.parse().ok()?, at, id.parse().ok()?)));
+        parsed.map(Some).ok_or_else(bad_cursor)
+    }
+
     /// The same where rows have names.
     pub(crate) fn named(&self) -> Outcome<Option<(Timestamp, String)>> {
         self.place()
@@ -108,6 +115,11 @@ impl Page {
         let page = &rows[..limit];
         Ok((page, page.last().map(|row| cursor(&(Timestamp::default(), id(row).to_string())))))
     }
+}
+
+/// The name of a row's place where the most severe stand first, for [`Page::ranked`].
+pub(crate) fn ranked(severity: Severity, id: &str) -> String {
+    format!("{}.{id}", severity.as_str())
 }
 
 /// Adds how many rows there are on all pages together, where the list was read to its end.

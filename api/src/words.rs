@@ -44,6 +44,8 @@ words! {
     AlertState: "open", "closed", "retracted", "merged", "superseded";
     /// Where an alert stands by the analysts' account.
     TriageStatus: "open", "acknowledged", "closed";
+    /// What stands first in a list of alerts.
+    OrderOfAlerts: "newest", "severity";
     /// What an alert turned out to be.
     Verdict: "true_positive", "benign", "false_positive";
     /// The form of a webhook's messages.

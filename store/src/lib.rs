@@ -77,7 +77,9 @@ use domain::SharedClock;
 use tokio::sync::watch;
 use tracing::Instrument;
 
-pub use alerts::{AlertFilter, AlertRow, Change, Detected, DetectionBatch, Evidence, HistoryRow, Stored, Triage};
+pub use alerts::{
+    AlertFilter, AlertOrder, AlertRow, Change, Detected, DetectionBatch, Evidence, HistoryRow, Stored, Triage,
+};
 pub use analytics::{DashboardStats, DetectionRow, FlagFilter, FlagRow, RiskProfile, TopAnomaly};
 pub use api_keys::{ApiKey, NewApiKey};
 pub use dead_letters::DeadLetterRow;

@@ -137,7 +137,7 @@ impl Store {
     pub async fn open_alerts(&self) -> Result<Vec<(Severity, i64)>> {
         let query = Query::new("SELECT severity, COUNT(*) FROM alerts")
             .and("severity > ? AND suppressed = 0", [rank(Severity::Informational).into()])
-            .and("status <> 'closed' AND state NOT IN ('retracted', 'merged')", [])
+            .and("status IN ('open', 'acknowledged') AND state NOT IN ('retracted', 'merged')", [])
             .then(" GROUP BY severity ORDER BY severity DESC", []);
         let rows: Vec<(i64, i64)> = rows_in_db!(self, query);
         Ok(rows.into_iter().map(|(of, n)| (severity(of), n)).collect())

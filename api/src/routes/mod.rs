@@ -24,11 +24,11 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use crate::state::AppState;
-use crate::{cors, gate, openapi, shell};
+use crate::{compress, cors, gate, openapi, shell};
 
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 
-/// The whole API. From the outside in: CORS, the shell, the place of origin, the gate, the handlers.
+/// The whole API. From the outside in: CORS, compression, the shell, the place of origin, the gate, the handlers.
 pub fn router(app: AppState) -> Router {
     let known = OpenApiRouter::new()
         .merge(auth::behind_the_gate())
@@ -62,6 +62,7 @@ pub fn router(app: AppState) -> Router {
         .fallback(shell::unknown_route)
         .method_not_allowed_fallback(shell::wrong_method)
         .layer(from_fn_with_state(app.clock.clone(), shell::wrap))
+        .layer(from_fn(compress::large))
         .layer(cors::layer(&app.config.cors_origins))
         // Outside of CORS, which answers preflights itself.
         .layer(SetResponseHeaderLayer::if_not_present(header::X_CONTENT_TYPE_OPTIONS, NOSNIFF))

@@ -28,7 +28,7 @@ use crate::query::id;
 use crate::{Error, Result};
 
 pub use detection::{Change, Detected, DetectionBatch, Evidence, Stored};
-pub use read::AlertFilter;
+pub use read::{AlertFilter, AlertOrder};
 pub(crate) use steps::TAKEN_BACK;
 pub(crate) use subjects::Subject;
 pub use triage::{HistoryRow, Triage};

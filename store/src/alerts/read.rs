@@ -8,13 +8,28 @@ use crate::logs::LogRow;
 use crate::query::{Query, rows_in_db};
 use crate::{Result, Store};
 
-/// Which alerts. Newest first; signals (informational) are never among them.
+/// In which order alerts are listed, and after which alert of that order.
+#[derive(Debug, Clone, Copy)]
+pub enum AlertOrder {
+    /// The newest first.
+    Newest(Option<(Timestamp, Uuid)>),
+    /// The most severe first, and of these the newest.
+    Severest(Option<(Severity, Timestamp, Uuid)>),
+}
+
+impl Default for AlertOrder {
+    fn default() -> Self {
+        Self::Newest(None)
+    }
+}
+
+/// Which alerts; signals (informational) are never among them.
 #[derive(Debug, Clone, Default)]
 pub struct AlertFilter {
-    /// With this status of triage.
-    pub status: Option<String>,
-    /// Of this severity.
-    pub severity: Option<Severity>,
+    /// With one of these statuses of triage; with any where there is none.
+    pub status: Vec<String>,
+    /// Of one of these severities; of any where there is none.
+    pub severity: Vec<Severity>,
     /// Of this user, by any spelling of the name.
     pub user: Option<String>,
     /// Of the rule with this id.
@@ -29,30 +44,102 @@ pub struct AlertFilter {
     pub state: Option<AlertState>,
     /// At most so many.
     pub limit: i64,
-    /// After the alert of that time and id.
-    pub cursor: Option<(Timestamp, Uuid)>,
+    /// In this order.
+    pub order: AlertOrder,
+}
+
+impl AlertFilter {
+    /// What is asked for in whatever order; severity and status are not in it.
+    fn query(&self) -> Query {
+        Query::new(COLUMNS)
+            .and("a.severity > 0 AND a.suppressed = ?", [i64::from(self.suppressed).into()])
+            .and_some("a.user_key = ?", self.user.as_deref().map(username_key))
+            .and_some("a.rule_id = ?", self.rule_id.as_deref())
+            .and_some("a.at >= ?", self.from)
+            .and_some("a.at <= ?", self.to)
+            .and_some("a.state = ?", self.state.map(AlertState::as_str))
+            .and_if(self.state.is_none(), "a.state NOT IN ('retracted', 'merged')")
+    }
 }
 
 impl Store {
-    /// Alerts, newest first.
+    /// Alerts, in the order that the filter says.
     ///
     /// # Errors
     /// The database cannot be read.
     pub async fn alerts(&self, filter: AlertFilter) -> Result<Vec<AlertRow>> {
-        let mut query = Query::new(COLUMNS)
-            .and("a.severity > 0 AND a.suppressed = ?", [i64::from(filter.suppressed).into()])
-            .and_some("a.status = ?", filter.status)
-            .and_some("a.severity = ?", filter.severity.map(rank))
-            .and_some("a.user_key = ?", filter.user.as_deref().map(username_key))
-            .and_some("a.rule_id = ?", filter.rule_id)
-            .and_some("a.at >= ?", filter.from)
-            .and_some("a.at <= ?", filter.to)
-            .and_some("a.state = ?", filter.state.map(AlertState::as_str))
-            .and_if(filter.state.is_none(), "a.state NOT IN ('retracted', 'merged')");
-        if let Some((at, id)) = filter.cursor {
-            query = query.and("a.at <= ? AND (a.at < ? OR a.alert_id < ?)", [at.into(), at.into(), id.into()]);
+        let mut severities = filter.severity.clone();
+        severities.sort_by_key(|one| -rank(*one));
+        severities.dedup();
+        match filter.order {
+            AlertOrder::Newest(after) => self.newest_of(&filter, &severities, after, filter.limit).await,
+            AlertOrder::Severest(after) => {
+                if severities.is_empty() {
+                    severities = Severity::ALL[1..].iter().rev().copied().collect();
+                }
+                self.severest(&filter, &severities, after).await
+            }
         }
-        let query = query.then(" ORDER BY a.at DESC, a.alert_id DESC LIMIT ?", [filter.limit.into()]);
+    }
+
+    async fn severest(
+        &self,
+        filter: &AlertFilter,
+        severities: &[Severity],
+        after: Option<(Severity, Timestamp, Uuid)>,
+    ) -> Result<Vec<AlertRow>> {
+        let mut rows = Vec::new();
+        for severity in severities {
+            let place = match after {
+                Some((of, ..)) if rank(*severity) > rank(of) => continue,
+                Some((of, at, id)) if *severity == of => Some((at, id)),
+                _ => None,
+            };
+            let room = filter.limit - i64::try_from(rows.len()).unwrap_or(i64::MAX);
+            if room <= 0 {
+                break;
+            }
+            rows.extend(self.newest_of(filter, &[*severity], place, room).await?);
+        }
+        Ok(rows)
+    }
+
+    /// The newest of these severities (without one, of all). Each of them and each status is asked for by itself: that is
+    /// a span of an index, read from its end, and a queue of thousands is neither read nor sorted for the few at its head.
+    async fn newest_of(
+        &self,
+        filter: &AlertFilter,
+        severities: &[Severity],
+        after: Option<(Timestamp, Uuid)>,
+        limit: i64,
+    ) -> Result<Vec<AlertRow>> {
+        let severities: Vec<_> = if severities.is_empty() { vec![None] } else { severities.iter().map(Some).collect() };
+        let mut statuses: Vec<_> = filter.status.iter().map(|status| Some(status.as_str())).collect();
+        statuses.sort_unstable();
+        statuses.dedup();
+        if statuses.is_empty() {
+            statuses.push(None);
+        }
+        let mut rows = Vec::new();
+        for severity in &severities {
+            for status in &statuses {
+                let query = filter.query().and_some("a.severity = ?", severity.map(|one| rank(*one)));
+                rows.extend(self.newest(query.and_some("a.status = ?", *status), after, limit).await?);
+            }
+        }
+        rows.sort_by_key(|row: &AlertRow| std::cmp::Reverse((row.alert.at, row.alert.alert_id)));
+        rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(rows)
+    }
+
+    async fn newest(&self, query: Query, after: Option<(Timestamp, Uuid)>, limit: i64) -> Result<Vec<AlertRow>> {
+        let query = match after {
+            Some((at, id)) => {
+                query.and("a.at <= ? AND (a.at < ? OR a.alert_id < ?)", [at.into(), at.into(), id.into()])
+            }
+            None => query,
+        };
+        let query = query.then(" ORDER BY a.at DESC, a.alert_id DESC LIMIT ?", [limit.into()]);
         let rows: Vec<Columns> = rows_in_db!(self, query);
         rows.into_iter().map(stored).collect()
     }

@@ -1,7 +1,7 @@
 //! What the analytics pages read.
 
 use domain::{AlertState, Severity};
-use store::{AlertFilter, Cursor, FlagFilter, ScoreFilter, TopAnomaly};
+use store::{AlertFilter, AlertOrder, Cursor, FlagFilter, ScoreFilter, TopAnomaly, Triage};
 
 use crate::harness::Ground;
 use crate::sample::{activity, alert, at, detect, ingest};
@@ -11,6 +11,7 @@ crate::on_both_engines!(
     one_detection_a_session_or_day,
     the_highest_of_both_kinds_come_first,
     alerts_by_every_filter,
+    the_most_severe_come_first_and_page,
     lists_page_without_a_gap_or_a_double,
     a_stream_hears_of_every_change,
 );
@@ -98,11 +99,11 @@ async fn alerts_by_every_filter(ground: Ground) {
     let base = || AlertFilter { limit: 10, ..AlertFilter::default() };
     for (filter, wanted) in [
         (base(), vec!["Rule 4", "Rule 2", "Rule 1", "Rule 3"]),
-        (AlertFilter { severity: Some(Severity::High), ..base() }, vec!["Rule 2"]),
+        (AlertFilter { severity: vec![Severity::High], ..base() }, vec!["Rule 2"]),
         (AlertFilter { user: Some(" ADA ".into()), ..base() }, vec!["Rule 2", "Rule 1"]),
         (AlertFilter { rule_id: Some("rule-3".into()), ..base() }, vec!["Rule 3"]),
         (AlertFilter { from: Some(at(5)), to: Some(at(5)), ..base() }, vec!["Rule 2"]),
-        (AlertFilter { status: Some("closed".into()), ..base() }, vec![]),
+        (AlertFilter { status: vec!["closed".into()], ..base() }, vec![]),
         (AlertFilter { suppressed: true, ..base() }, vec![]),
         (AlertFilter { state: Some(AlertState::Closed), ..base() }, vec![]),
     ] {
@@ -119,12 +120,63 @@ async fn alerts_by_every_filter(ground: Ground) {
     assert!(events.len() == 1 && events[0].is_flagged);
 }
 
+async fn the_most_severe_come_first_and_page(ground: Ground) {
+    // One of each severity and status, High twice; what is milder or judged is later.
+    let mut all = Vec::new();
+    for (n, severity) in (0..).zip([Severity::Critical, Severity::High, Severity::High, Severity::Low]) {
+        all.extend((n * 3..n * 3 + 3).map(|n| alert(n, "ada", severity, 1, i64::try_from(n).expect("small"))));
+    }
+    detect(&ground, all.clone()).await;
+    for (rest, status) in [(1, "acknowledged"), (2, "closed")] {
+        let ids = all.iter().skip(rest).step_by(3).map(|alert| alert.alert_id).collect();
+        let triage = Triage { status: Some(status.into()), by_user: "eve".into(), ..Triage::default() };
+        let _ = ground.store.triage(ids, None, triage, ground.activity("Admin")).await.expect("judged");
+    }
+    let asked = |status: &[&str], severity: &[Severity], after| AlertFilter {
+        status: status.iter().map(|one| (*one).to_owned()).collect(),
+        severity: severity.to_vec(),
+        limit: 2,
+        order: AlertOrder::Severest(after),
+        ..AlertFilter::default()
+    };
+    for (status, severity, wanted) in [
+        (&["open", "acknowledged"][..], &[][..], vec![1, 0, 7, 6, 4, 3, 10, 9]),
+        (&["open", "open"], &[Severity::Low, Severity::High, Severity::Low], vec![6, 3, 9]),
+        (&[], &[Severity::Critical], vec![2, 1, 0]),
+        (&["closed"], &[], vec![2, 8, 5, 11]),
+    ] {
+        let (mut after, mut seen) = (None, Vec::new());
+        loop {
+            let page = ground.store.alerts(asked(status, severity, after)).await.expect("page");
+            let Some(last) = page.last() else { break };
+            after = Some((last.alert.severity, last.alert.at, last.alert.alert_id));
+            seen.extend(page.iter().map(|row| row.alert.rule.clone()));
+        }
+        assert_eq!(seen, wanted.iter().map(|n| format!("Rule {n}")).collect::<Vec<_>>(), "{status:?} {severity:?}");
+    }
+    // Several of each in the usual order as well.
+    let two = AlertFilter {
+        limit: 9,
+        order: AlertOrder::Newest(None),
+        ..asked(&["open", "closed"], &[Severity::Low, Severity::Critical], None)
+    };
+    let rows = ground.store.alerts(two).await.expect("alerts");
+    assert_eq!(
+        rows.iter().map(|row| row.alert.rule.as_str()).collect::<Vec<_>>(),
+        ["Rule 11", "Rule 9", "Rule 2", "Rule 0"]
+    );
+}
+
 async fn lists_page_without_a_gap_or_a_double(ground: Ground) {
     let alerts = (0..11).map(|n| alert(n, "ada", Severity::Low, n, i64::try_from(n / 4).expect("small"))).collect();
     detect(&ground, alerts).await;
     let (mut cursor, mut seen) = (None, Vec::new());
     loop {
-        let page = ground.store.alerts(AlertFilter { limit: 3, cursor, ..AlertFilter::default() }).await.expect("page");
+        let page = ground
+            .store
+            .alerts(AlertFilter { limit: 3, order: AlertOrder::Newest(cursor), ..AlertFilter::default() })
+            .await
+            .expect("page");
         let Some(last) = page.last() else { break };
         cursor = Some((last.alert.at, last.alert.alert_id));
         seen.extend(page.iter().map(|row| row.alert.alert_id));

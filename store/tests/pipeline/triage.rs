@@ -74,7 +74,7 @@ async fn what_was_judged_is_kept_when_the_engine_writes_again(ground: Ground) {
     assert_eq!((row.alert.status.as_str(), row.alert.verdict.as_deref()), ("acknowledged", Some("benign")));
     assert_eq!((row.alert.severity, row.alert.revision), (Severity::High, 3));
     assert_eq!(risk(&ground, 6).await, 0.0, "judged harmless, it may grow as it likes");
-    let acknowledged = AlertFilter { status: Some("acknowledged".into()), limit: 9, ..AlertFilter::default() };
+    let acknowledged = AlertFilter { status: vec!["acknowledged".into()], limit: 9, ..AlertFilter::default() };
     assert_eq!(ground.store.alerts(acknowledged).await.expect("alerts").len(), 1);
     // What is not said stays: the reason, the one who looks after it; an empty name is nobody.
     let nobody = Triage { assignee: Some(String::new()), by_user: "eve".into(), ..Triage::default() };

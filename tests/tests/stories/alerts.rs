@@ -6,6 +6,10 @@ use story_tests::{Actor, TestApp};
 
 /// An alert about `user`, as if the detector had found it.
 async fn raised(app: &TestApp, user: &str) -> String {
+    raised_as(app, user, Severity::High).await
+}
+
+async fn raised_as(app: &TestApp, user: &str, severity: Severity) -> String {
     let now = app.now();
     let id = domain::ids::event_id(now);
     let alert = domain::Alert {
@@ -14,7 +18,7 @@ async fn raised(app: &TestApp, user: &str) -> String {
         rule: "Mass deletion".into(),
         rule_id: "00000000-0000-4000-8000-000000000001".into(),
         family: "deletion".into(),
-        severity: Severity::High,
+        severity,
         risk: 73,
         techniques: vec!["T1485".into()],
         user: Some(user.into()),
@@ -40,7 +44,7 @@ async fn raised(app: &TestApp, user: &str) -> String {
         found_by: "live".into(),
         crossing_event: id,
     };
-    let change = store::Change { alert, opened_as: Severity::High, opened_points: 73, mute_after_close: 0 };
+    let change = store::Change { alert, opened_as: severity, opened_points: 73, mute_after_close: 0 };
     app.store.store_alerts(vec![change]).await.expect("a stored alert");
     id.to_string()
 }
@@ -90,6 +94,44 @@ async fn an_alert_is_taken_up_and_closed() {
         (acts[1]["resource"].as_str(), acts[1]["log_type"].as_str()),
         (Some(&*format!("alerts/{id}")), Some("system"))
     );
+}
+
+#[tokio::test]
+async fn the_queue_is_listed_by_severity_and_without_the_events() {
+    let app = TestApp::start().await;
+    let sam = app.supervisor().await;
+    let mut ids = Vec::new();
+    for severity in [Severity::Critical, Severity::Low, Severity::High, Severity::Medium, Severity::High] {
+        ids.push(raised_as(&app, "erin", severity).await);
+    }
+    let change = json!({ "status": "acknowledged", "assignee": "sam" });
+    let _ = sam.patch(&format!("/api/alerts/{}", ids[2]), change).await.expect(200);
+    let _ = sam.patch(&format!("/api/alerts/{}", ids[3]), closing()).await.expect(200);
+    let mut path = "/api/alerts?status=open,Acknowledged&order=severity&event_ids=false&limit=2".to_owned();
+    let mut seen = Vec::new();
+    while !path.is_empty() {
+        let page = sam.get(&path).await.expect(200);
+        assert!(page.rows().iter().all(|alert| alert["event_ids"] == json!([]) && alert["event_count"] == 10));
+        seen.extend(page.rows().iter().map(|alert| alert["alert_id"].as_str().expect("an id").to_owned()));
+        path = page.header("link").split(['<', '>']).nth(1).unwrap_or_default().to_owned();
+    }
+    assert_eq!(seen.iter().collect::<Vec<_>>(), [&ids[0], &ids[4], &ids[2], &ids[1]]);
+    let mild = sam.get("/api/alerts?severity=low,medium").await.expect(200).rows();
+    assert_eq!(mild.iter().map(|alert| &alert["alert_id"]).collect::<Vec<_>>(), [&json!(ids[3]), &json!(ids[1])]);
+    assert_eq!(mild[0]["event_ids"].as_array().map(Vec::len), Some(1));
+    // A place in one order is none in the other.
+    let link = sam.get("/api/alerts?limit=1").await.expect(200).header("link").to_owned();
+    let cursor = link.split(['=', '>']).nth(2).expect("a cursor");
+    for (query, field) in [
+        ("status=open,new".to_owned(), "status"),
+        ("severity=High,Informational".to_owned(), "severity"),
+        ("order=oldest".to_owned(), "order"),
+        ("event_ids=some".to_owned(), "event_ids"),
+        (format!("order=severity&cursor={cursor}"), "cursor"),
+    ] {
+        let refused = sam.get(&format!("/api/alerts?{query}")).await.expect(400);
+        assert_eq!(refused.json()["errors"][0]["field"], field, "{query}");
+    }
 }
 
 #[tokio::test]

@@ -159,3 +159,23 @@ async fn health_needs_nobody() {
     }
     assert_eq!(ready["status"], "ready");
 }
+
+#[tokio::test]
+async fn large_answers_are_compressed_for_those_who_take_it_and_streams_are_not() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let get = async |path: &str| admin.call("GET", path).header("accept-encoding", "gzip").open().await;
+    for (path, coding) in [("/api/rules", Some("gzip")), ("/api/auth/me", None), ("/api/alerts/stream", None)] {
+        let answer = get(path).await;
+        let told = answer.headers.get("content-encoding").map(|value| value.to_str().expect("text").to_owned());
+        assert_eq!((answer.status, told.as_deref()), (200, coding), "{path}");
+    }
+    let plain = admin.get("/api/rules").await.expect(200);
+    assert_eq!(plain.header("content-encoding"), "");
+    let mut answer = get("/api/rules").await;
+    let mut size = 0;
+    while let Some(piece) = answer.next().await {
+        size += piece.len();
+    }
+    assert!(size * 3 < plain.text().len(), "{size} of {}", plain.text().len());
+}

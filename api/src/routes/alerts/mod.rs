@@ -10,7 +10,7 @@ use axum::response::Response;
 use domain::{Severity, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
-use store::{AlertFilter, AlertRow, HistoryRow};
+use store::{AlertFilter, AlertOrder, AlertRow, HistoryRow};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -24,7 +24,7 @@ use crate::extract::{Fields, FromFields, Query};
 use crate::paging::{self, Page};
 use crate::problem::{Outcome, Problem};
 use crate::state::AppState;
-use crate::words::{QueueSeverity, TriageStatus, Verdict};
+use crate::words::{OrderOfAlerts, QueueSeverity, TriageStatus, Verdict};
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
     let router = both(OpenApiRouter::new(), routes!(list));
@@ -95,10 +95,12 @@ fn missing() -> Problem {
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Filter {
-    #[param(inline, value_type = Option<TriageStatus>)]
-    status: Option<String>,
-    #[param(inline, value_type = Option<QueueSeverity>)]
-    severity: Option<Severity>,
+    /// One or several, with commas between.
+    #[param(inline, explode = false, value_type = Option<Vec<TriageStatus>>)]
+    status: Vec<String>,
+    /// One or several, with commas between.
+    #[param(inline, explode = false, value_type = Option<Vec<QueueSeverity>>)]
+    severity: Vec<Severity>,
     /// A name, also one that no account has.
     #[param(max_length = 255)]
     user: Option<String>,
@@ -112,6 +114,11 @@ struct Filter {
     to: Option<Timestamp>,
     /// Those that an exception or a verdict keeps out of the queue, instead (false).
     suppressed: Option<bool>,
+    /// The newest first, or the most severe first and of these the newest (newest).
+    #[param(inline, rename = "order", value_type = Option<OrderOfAlerts>)]
+    severest: bool,
+    #[param(ignore)]
+    evidence: Evidence,
     #[param(ignore)]
     page: Page,
     #[param(ignore)]
@@ -120,18 +127,54 @@ struct Filter {
 
 impl FromFields for Filter {
     fn from_fields(fields: &Fields) -> Outcome<Self> {
-        let status = fields.words("status", 20)?.map(|status| status.to_ascii_lowercase());
         Ok(Self {
-            status: status.map(|status| triage::status(&status)).transpose()?,
-            severity: super::analytics::severity(fields)?,
+            status: listed(fields, "status", |word| triage::status(&word.to_ascii_lowercase()))?,
+            severity: listed(fields, "severity", super::analytics::severity_of)?,
             user: fields.words("user", 255)?,
             rule: fields.words("rule", 255)?,
             from: fields.time("from")?,
             to: fields.time_end("to")?,
             suppressed: fields.flag("suppressed")?,
+            severest: match fields.words("order", 20)?.as_deref() {
+                None | Some("newest") => false,
+                Some("severity") => true,
+                Some(_) => return Err(Problem::field("order", "order must be newest or severity")),
+            },
+            evidence: Evidence::from_fields(fields)?,
             page: Page::from_fields(fields)?,
             form: Form::from_fields(fields)?,
         })
+    }
+}
+
+/// The words of a parameter that takes several, with commas between.
+fn listed<T>(fields: &Fields, name: &str, read: impl Fn(&str) -> Outcome<T>) -> Outcome<Vec<T>> {
+    let text = fields.words(name, 100)?.unwrap_or_default();
+    text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(read).collect()
+}
+
+/// Whether alerts come with the ids of their events: up to 256 each, and a page that lists alerts shows none of them.
+#[derive(Debug, Clone, Copy, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Evidence {
+    /// With the ids of the events (true); without them `event_ids` is empty, and `event_count` says how many there are.
+    #[param(value_type = Option<bool>)]
+    event_ids: bool,
+}
+
+impl FromFields for Evidence {
+    fn from_fields(fields: &Fields) -> Outcome<Self> {
+        Ok(Self { event_ids: fields.flag("event_ids")?.unwrap_or(true) })
+    }
+}
+
+impl Evidence {
+    fn view(self, row: AlertRow) -> View {
+        let mut view = View::from(row);
+        if !self.event_ids {
+            view.alert.event_ids.clear();
+        }
+        view
     }
 }
 
@@ -153,10 +196,10 @@ const COLUMNS: [&str; 15] = [
     "verdict",
 ];
 
-/// Alerts, the newest first.
+/// Alerts, the newest first or the most severe first.
 #[utoipa::path(
     get, path = "/api/alerts", tag = "alerts",
-    params(Filter, Page, Form),
+    params(Filter, Evidence, Page, Form),
     responses((status = 200, body = [View]), Allowed<SeeAnalytics>)
 )]
 async fn list(
@@ -176,11 +219,18 @@ async fn list(
         suppressed: query.suppressed.unwrap_or(false),
         state: None,
         limit: page.ask(),
-        cursor: page.identified()?,
+        order: if query.severest {
+            AlertOrder::Severest(page.ranked()?)
+        } else {
+            AlertOrder::Newest(page.identified()?)
+        },
     };
     let mut rows = app.store.alerts(filter).await?;
-    let next = page.cut(&mut rows, |row| (row.alert.at, row.alert.alert_id.to_string()));
-    let rows: Vec<View> = rows.into_iter().map(View::from).collect();
+    let next = page.cut(&mut rows, |row| {
+        let id = row.alert.alert_id.to_string();
+        (row.alert.at, if query.severest { paging::ranked(row.alert.severity, &id) } else { id })
+    });
+    let rows: Vec<View> = rows.into_iter().map(|row| query.evidence.view(row)).collect();
     Ok(paging::link(answer::list(query.form, "alerts", &COLUMNS, &rows), &uri, next.as_deref()))
 }
 

@@ -10,8 +10,9 @@ use axum::response::sse::Event;
 use domain::{SECOND, Timestamp};
 use uuid::Uuid;
 
-use super::View;
+use super::Evidence;
 use crate::auth::rights::{Allowed, SeeAnalytics};
+use crate::extract::Query;
 use crate::follow::{self, Source};
 use crate::openapi::LastEventId;
 use crate::problem::Outcome;
@@ -26,17 +27,19 @@ struct Changes {
     newest: Timestamp,
     /// What was sent within [`OVERLAP`].
     sent: HashMap<Uuid, Timestamp>,
+    evidence: Evidence,
 }
 
 /// Changes of alerts as server-sent events.
 #[utoipa::path(
     get, path = "/api/alerts/stream", tag = "alerts",
-    params(LastEventId),
+    params(Evidence, LastEventId),
     responses((status = 200, content_type = "text/event-stream", body = String), Allowed<SeeAnalytics>)
 )]
 pub(super) async fn stream(
     Allowed(caller, _): Allowed<SeeAnalytics>,
     State(app): State<AppState>,
+    Query(evidence): Query<Evidence>,
     closing: Option<Extension<Closing>>,
     headers: HeaderMap,
 ) -> Outcome<Response> {
@@ -45,9 +48,9 @@ pub(super) async fn stream(
         .and_then(|text| text.split_once('.'))
         .and_then(|(at, id)| Some((Timestamp::from_micros(at.parse().ok()?), id.parse::<Uuid>().ok()?)));
     let changes = match last {
-        Some((at, id)) => Changes { newest: at, sent: HashMap::from([(id, at)]) },
+        Some((at, id)) => Changes { newest: at, sent: HashMap::from([(id, at)]), evidence },
         None => {
-            let mut changes = Changes { newest: app.clock.now(), sent: HashMap::new() };
+            let mut changes = Changes { newest: app.clock.now(), sent: HashMap::new(), evidence };
             // Without a last event the stream begins now: what is older than that counts as sent.
             changes.look(&app).await?;
             changes
@@ -76,7 +79,7 @@ impl Source for Changes {
                 }
                 self.sent.insert(id, at);
                 let event = Event::default().event("alert").id(format!("{}.{id}", at.micros()));
-                match event.json_data(View::from(row)) {
+                match event.json_data(self.evidence.view(row)) {
                     Ok(event) => ready.push_back(event),
                     Err(error) => tracing::error!(%error, "an alert cannot be written as JSON"),
                 }

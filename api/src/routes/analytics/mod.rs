@@ -75,13 +75,17 @@ fn level(word: &str) -> Outcome<(Option<f64>, Option<f64>)> {
     })
 }
 
-pub(super) fn severity(fields: &Fields) -> Outcome<Option<Severity>> {
-    let Some(word) = fields.words("severity", 20)? else { return Ok(None) };
+fn severity(fields: &Fields) -> Outcome<Option<Severity>> {
+    fields.words("severity", 20)?.map(|word| severity_of(&word)).transpose()
+}
+
+/// The severity of a word, if it is one that the queue has.
+pub(super) fn severity_of(word: &str) -> Outcome<Severity> {
     match word.parse() {
         Ok(Severity::Informational) | Err(_) => {
             Err(Problem::field("severity", "severity must be Low, Medium, High or Critical"))
         }
-        Ok(severity) => Ok(Some(severity)),
+        Ok(severity) => Ok(severity),
     }
 }
 
