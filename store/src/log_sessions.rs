@@ -1,9 +1,9 @@
 //! The log's view of sessions. Whether one is alive is for `auth_sessions` to say; where it knows nothing of a session
 //! (another system's), the log's own log-out decides.
 
-use domain::Timestamp;
+use domain::{Timestamp, username_key};
 
-use crate::query::{Query, rows_in_db};
+use crate::query::{Query, clipped, rows_in_db};
 use crate::{Result, Store};
 
 const SELECT: &str = "SELECT s.session_id, s.user_id, s.username, s.start_time, \
@@ -15,6 +15,8 @@ const SELECT: &str = "SELECT s.session_id, s.user_id, s.username, s.start_time, 
 pub struct SessionFilter {
     /// Of this user.
     pub user_id: Option<i64>,
+    /// Of the user of this name, in any spelling, whether or not there is such an account.
+    pub user: Option<String>,
     /// Only those that have not ended.
     pub active_only: bool,
     /// At most so many.
@@ -56,15 +58,30 @@ impl Store {
     /// # Errors
     /// The database cannot be read.
     pub async fn log_sessions(&self, filter: SessionFilter, now: Timestamp) -> Result<Vec<SessionRow>> {
-        let mut query = Query::with(SELECT, [now.into()]).and_some("s.user_id = ?", filter.user_id);
+        let all = Query::with(SELECT, [now.into()]);
+        let Some(name) = &filter.user else { return self.newest_sessions(&filter, all, now).await };
+        let key = clipped(&username_key(name), 255);
+        let account = self.account_of(&key).await?;
+        let named = all.clone().and("s.user_id IS NULL AND s.username_key = ?", [key.into()]);
+        let mut rows = self.newest_sessions(&filter, named, now).await?;
+        if let Some(id) = account {
+            rows.extend(self.newest_sessions(&filter, all.and("s.user_id = ?", [id.into()]), now).await?);
+            rows.sort_by(|a, b| (b.start_time, &b.session_id).cmp(&(a.start_time, &a.session_id)));
+            rows.truncate(usize::try_from(filter.limit).unwrap_or(usize::MAX));
+        }
+        Ok(rows)
+    }
+
+    async fn newest_sessions(&self, filter: &SessionFilter, query: Query, now: Timestamp) -> Result<Vec<SessionRow>> {
+        let mut query = query.and_some("s.user_id = ?", filter.user_id);
         if filter.active_only {
             query = query
                 .and("s.end_time IS NULL AND a.ended_at IS NULL", [])
                 .and("(a.expires_at IS NULL OR a.expires_at > ?)", [now.into()]);
         }
-        if let Some((at, id)) = filter.cursor {
-            query = query
-                .and("s.start_time <= ? AND (s.start_time < ? OR s.session_id < ?)", [at.into(), at.into(), id.into()]);
+        if let Some((at, id)) = &filter.cursor {
+            let place = [(*at).into(), (*at).into(), id.as_str().into()];
+            query = query.and("s.start_time <= ? AND (s.start_time < ? OR s.session_id < ?)", place);
         }
         let query = query.then(" ORDER BY s.start_time DESC, s.session_id DESC LIMIT ?", [filter.limit.into()]);
         let rows: Vec<Columns> = rows_in_db!(self, query);

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Activity, DAY, HOUR, LogType, Timestamp};
+use domain::{Activity, DAY, HOUR, LogType, Timestamp, username_key};
 use sqlx::Row;
 use uuid::Uuid;
 
 use crate::db::in_db;
-use crate::query::{Cursor, Query, bound, id, rows_in_db};
+use crate::query::{Cursor, Query, bound, clipped, id, rows_in_db};
 use crate::sql::{chunks, statements};
 use crate::{Result, Store};
 
@@ -26,6 +26,8 @@ pub(crate) const SELECT: &str = "SELECT l.log_id, l.event_id, l.user_id, l.usern
 pub struct LogFilter {
     /// Of this user.
     pub user_id: Option<i64>,
+    /// Of the user of this name, in any spelling, whether or not there is such an account.
+    pub user: Option<String>,
     /// With this action.
     pub action: Option<String>,
     /// Of this kind.
@@ -129,12 +131,27 @@ impl Store {
     /// # Errors
     /// The database cannot be read.
     pub async fn logs(&self, filter: LogFilter) -> Result<Vec<LogRow>> {
+        let Some(name) = &filter.user else { return self.newest_logs(&filter, Query::new(SELECT)).await };
+        let key = clipped(&username_key(name), 255);
+        // What is known by its account, and what only has the name: each has an index of its own.
+        let account = self.account_of(&key).await?;
+        let named = Query::new(SELECT).and("l.user_id IS NULL AND l.username_key = ?", [key.into()]);
+        let mut rows = self.newest_logs(&filter, named).await?;
+        if let Some(id) = account {
+            rows.extend(self.newest_logs(&filter, Query::new(SELECT).and("l.user_id = ?", [id.into()])).await?);
+            rows.sort_by_key(|row| std::cmp::Reverse((row.occurred_at, row.log_id)));
+            rows.truncate(usize::try_from(filter.limit).unwrap_or(usize::MAX));
+        }
+        Ok(rows)
+    }
+
+    async fn newest_logs(&self, filter: &LogFilter, query: Query) -> Result<Vec<LogRow>> {
         let usual = !filter.all && filter.action.is_none() && filter.log_type.is_none();
-        let query = Query::new(SELECT)
+        let query = query
             .and_some("l.user_id = ?", filter.user_id)
             .and_some("l.occurred_at >= ?", filter.from)
             .and_some("l.occurred_at <= ?", filter.to)
-            .and_some("l.action = ?", filter.action)
+            .and_some("l.action = ?", filter.action.as_deref())
             .and_some("l.log_type = ?", filter.log_type.map(LogType::as_str))
             .and_if(usual, "l.log_type <> 'system'")
             .and_if(

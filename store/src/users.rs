@@ -230,6 +230,11 @@ impl Store {
         Ok(known)
     }
 
+    /// The account of a compared name, also of one that is deleted: names are not given twice.
+    pub(crate) async fn account_of(&self, key: &str) -> Result<Option<i64>> {
+        Ok(in_db!(self.db(), db => sqlx::query_scalar(TAKEN).bind(key).fetch_optional(db).await?))
+    }
+
     /// Which of our users each record of another system speaks of, with id and role, in the order of the records: by its
     /// name, else by its number, and then the record gets the name.
     ///

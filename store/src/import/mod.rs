@@ -32,8 +32,8 @@ statements! {
     ITEM_IS_THERE = "SELECT COUNT(*) FROM items WHERE item_id = ?";
     ORDER_IS_THERE = "SELECT COUNT(*) FROM orders WHERE order_id = ?";
     SESSION_IS_THERE = "SELECT COUNT(*) FROM sessions WHERE session_id = ?";
-    SESSION = "INSERT INTO sessions (session_id, user_id, username, start_time, end_time, last_seen, ip, user_agent, \
-               activity_count) VALUES (?, ?, ?, ?, ?, ?, '', NULL, 0)";
+    SESSION = "INSERT INTO sessions (session_id, user_id, username, username_key, start_time, end_time, last_seen, ip, \
+               user_agent, activity_count) VALUES (?, ?, ?, ?, ?, ?, ?, '', NULL, 0)";
     SESSION_TIMES = "UPDATE sessions SET start_time = CASE WHEN start_time > ? THEN ? ELSE start_time END, \
                      end_time = ? WHERE session_id = ?";
     NAMES = "SELECT user_id, username, role_id FROM users";
@@ -250,6 +250,7 @@ impl Store {
                         .bind(&id)
                         .bind(session.user_id)
                         .bind(session.username.as_deref().map(|name| clipped(name, 255)))
+                        .bind(session.username.as_deref().map(|name| clipped(&username_key(name), 255)))
                         .bind(start)
                         .bind(end)
                         .bind(end.unwrap_or(start))

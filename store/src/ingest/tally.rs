@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use domain::{Activity, DAY, HOUR, Timestamp};
+use domain::{Activity, DAY, HOUR, Timestamp, username_key};
 use sqlx::AssertSqlSafe;
 
 use crate::Result;
@@ -43,16 +43,18 @@ impl Upsert {
 
 static SESSIONS: LazyLock<Upsert> = LazyLock::new(|| {
     Upsert::new(
-        "INSERT INTO sessions (session_id, user_id, username, start_time, end_time, last_seen, ip, user_agent, \
-         activity_count) VALUES ",
-        "(?,?,?,?,?,?,?,?,?)",
+        "INSERT INTO sessions (session_id, user_id, username, username_key, start_time, end_time, last_seen, ip, \
+         user_agent, activity_count) VALUES ",
+        "(?,?,?,?,?,?,?,?,?,?)",
         " ON CONFLICT (session_id) DO UPDATE SET user_id = COALESCE(user_id, excluded.user_id), \
-         username = COALESCE(username, excluded.username), start_time = MIN(start_time, excluded.start_time), \
+         username = COALESCE(username, excluded.username), username_key = COALESCE(username_key, excluded.username_key), \
+         start_time = MIN(start_time, excluded.start_time), \
          end_time = COALESCE(excluded.end_time, end_time), last_seen = MAX(last_seen, excluded.last_seen), \
          user_agent = COALESCE(user_agent, excluded.user_agent), \
          activity_count = activity_count + excluded.activity_count",
         " ON DUPLICATE KEY UPDATE user_id = COALESCE(user_id, VALUES(user_id)), \
-         username = COALESCE(username, VALUES(username)), start_time = LEAST(start_time, VALUES(start_time)), \
+         username = COALESCE(username, VALUES(username)), username_key = COALESCE(username_key, VALUES(username_key)), \
+         start_time = LEAST(start_time, VALUES(start_time)), \
          end_time = COALESCE(VALUES(end_time), end_time), last_seen = GREATEST(last_seen, VALUES(last_seen)), \
          user_agent = COALESCE(user_agent, VALUES(user_agent)), \
          activity_count = activity_count + VALUES(activity_count)",
@@ -141,6 +143,7 @@ impl Tally {
                         .bind(id)
                         .bind(session.user_id)
                         .bind(&session.username)
+                        .bind(session.username.as_deref().map(|name| clipped(&username_key(name), 255)))
                         .bind(session.start.micros())
                         .bind(session.end.map(Timestamp::micros))
                         .bind(session.last_seen.micros())

@@ -1,7 +1,7 @@
 //! Reading what ingest stored.
 
-use domain::{DAY, LogType, MINUTE, Timestamp};
-use store::{Cursor, LogFilter, StoredRange};
+use domain::{DAY, LogType, MINUTE, Role, Timestamp};
+use store::{Cursor, LogFilter, NewUser, SessionFilter, StoredRange};
 use uuid::Uuid;
 
 use crate::harness::Ground;
@@ -9,6 +9,7 @@ use crate::sample::{activity, at, ingest};
 
 crate::on_both_engines!(
     every_filter_alone_and_all_together,
+    a_name_is_found_with_and_without_an_account,
     what_people_do_not_ask_for_is_left_out_unless_they_do,
     pages_join_without_a_gap_or_a_double,
     stored_activities_come_in_event_time,
@@ -61,6 +62,50 @@ async fn every_filter_alone_and_all_together(ground: Ground) {
     assert!(!row.is_flagged && !row.late);
     let chosen = [Uuid::from_u128(4), Uuid::from_u128(99), Uuid::from_u128(1)];
     assert_eq!(ids(&ground.store.logs_of(&chosen).await.expect("logs")), [4, 1]);
+}
+
+async fn a_name_is_found_with_and_without_an_account(ground: Ground) {
+    let account = NewUser {
+        username: "Éva".into(),
+        password_hash: "x".into(),
+        email: None,
+        full_name: None,
+        role: Role::Employee,
+    };
+    let made = ground.activity("Create");
+    let id = ground.store.create_user(account, move |_| made).await.expect("an account").user_id;
+    // Her name from another system, in another spelling, before she had an account; then her own.
+    let of = |n: u128, name: &str, user_id: Option<i64>| {
+        let mut one = activity(n, i64::try_from(n).expect("small"), name, "View");
+        one.session_id = Some(format!("session {n}"));
+        one.user_id = user_id;
+        one
+    };
+    let all = [of(1, "E\u{301}VA ", None), of(2, "Éva", Some(id)), of(3, "mallory", None), of(4, "Mallory", None)];
+    ingest(&ground.store, &all).await;
+    for (name, wanted) in [("éva", vec![2, 1]), (" MALLORY", vec![4, 3]), ("eva", vec![])] {
+        let base = || LogFilter { user: Some(name.into()), limit: 9, ..LogFilter::default() };
+        assert_eq!(ids(&ground.store.logs(base()).await.expect("logs")), wanted, "{name}");
+        let sessions = SessionFilter { user: Some(name.into()), limit: 9, ..SessionFilter::default() };
+        let rows = ground.store.log_sessions(sessions.clone(), at(9)).await.expect("sessions");
+        let seen: Vec<String> = rows.iter().map(|row| row.session_id.clone()).collect();
+        assert_eq!(seen, wanted.iter().map(|n| format!("session {n}")).collect::<Vec<_>>(), "{name}");
+        let Some(first) = rows.first() else { continue };
+        // Page by page as well.
+        let rows_after = ground
+            .store
+            .log_sessions(
+                SessionFilter { cursor: Some((first.start_time, first.session_id.clone())), limit: 1, ..sessions },
+                at(9),
+            )
+            .await
+            .expect("sessions");
+        assert_eq!(rows_after, rows[1..], "{name}");
+        let one = ground.store.logs(LogFilter { limit: 1, ..base() }).await.expect("logs");
+        let cursor = Some(Cursor { at: one[0].occurred_at, id: one[0].log_id });
+        let next = ground.store.logs(LogFilter { limit: 1, cursor, ..base() }).await.expect("logs");
+        assert_eq!([ids(&one), ids(&next)].concat(), wanted, "{name}");
+    }
 }
 
 async fn what_people_do_not_ask_for_is_left_out_unless_they_do(ground: Ground) {

@@ -40,6 +40,34 @@ async fn a_row_has_the_members_that_the_page_takes() {
 }
 
 #[tokio::test]
+async fn who_has_no_account_is_found_by_name() {
+    let app = TestApp::start().await;
+    let (admin, erin) = (app.admin().await, app.employee().await);
+    let event = json!({ "user": "Mallory", "action": "Export", "session_id": "elsewhere", "resource": "orders" });
+    post(&app.system("erp").await, json!([event, event])).await;
+    let of = rows(&app, &admin, "user=mallory", 2).await;
+    assert!(of.iter().all(|row| row["username"] == "Mallory" && row["user_id"].is_null()), "{of:?}");
+    let sessions = admin.get("/api/logs/sessions?user=MALLORY").await.expect(200).rows();
+    assert_eq!((sessions.len(), sessions[0]["session_id"].as_str()), (1, Some("elsewhere")));
+    assert!(admin.get("/api/logs?user=nobody").await.expect(200).rows().is_empty());
+    // Whoever has one is found by either.
+    let _ = erin.get("/api/inventory").await.expect(200);
+    app.settled().await;
+    let by_id = admin.get(&format!("/api/logs?user_id={}", erin.id())).await.expect(200).rows();
+    assert!(!by_id.is_empty());
+    for actor in [&admin, &erin] {
+        let by_name = actor.get("/api/logs?user=Erin").await.expect(200).rows();
+        assert_eq!(by_name.len(), by_id.len());
+        assert_eq!(actor.get("/api/logs/sessions?user=erin").await.expect(200).rows().len(), 1);
+    }
+    for path in ["/api/logs", "/api/logs/sessions"] {
+        let _ = erin.get(&format!("{path}?user=mallory")).await.expect(403);
+        let both = admin.get(&format!("{path}?user=erin&user_id={}", erin.id())).await.expect(400);
+        assert_eq!(both.json()["errors"][0]["field"], "user");
+    }
+}
+
+#[tokio::test]
 async fn newest_first() {
     let app = TestApp::start().await;
     let admin = app.admin().await;

@@ -4,6 +4,7 @@ mod event;
 mod lines;
 mod post;
 mod provenance;
+mod sessions;
 mod stream;
 mod tally;
 
@@ -12,10 +13,10 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
-use domain::{DAY, LogType, Role, Timestamp};
+use domain::{DAY, LogType, Role, Timestamp, username_key};
 use serde::Serialize;
 use serde_json::{Value, json};
-use store::{LogFilter, LogRow, SessionFilter, SessionRow};
+use store::{LogFilter, LogRow};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -33,7 +34,7 @@ use crate::words;
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
     let router = both(OpenApiRouter::new(), routes!(list, post::post));
     let router = both(router, routes!(stream::stream));
-    let router = both(router, routes!(sessions));
+    let router = both(router, routes!(sessions::list));
     both(router, routes!(summary))
 }
 
@@ -146,17 +147,20 @@ const COLUMNS: [&str; 17] = [
     "event_id",
 ];
 
-/// Whose rows the caller may see: everybody's (of `asked`, if that is somebody), or their own.
-fn whose(caller: &Caller, asked: Option<i64>) -> Outcome<Option<i64>> {
+/// Whose rows the caller may see, by id or by name: everybody's (of whom is asked for, if that is somebody), or their own.
+fn whose(caller: &Caller, id: Option<i64>, name: Option<String>) -> Outcome<(Option<i64>, Option<String>)> {
+    if id.is_some() && name.is_some() {
+        return Err(Problem::field("user", "Send user or user_id, not both."));
+    }
     if sees_all(caller) {
-        return Ok(asked);
+        return Ok((id, name));
     }
-    match asked {
-        Some(other) if !caller.is(other) => {
-            Err(Problem::forbidden("You may only see your own activity.").with_reason("not_own"))
-        }
-        _ => Ok(Some(caller.user.user_id)),
+    let is_own =
+        id.is_none_or(|id| caller.is(id)) && name.is_none_or(|name| username_key(&name) == caller.user.username_key);
+    if !is_own {
+        return Err(Problem::forbidden("You may only see your own activity.").with_reason("not_own"));
     }
+    Ok((Some(caller.user.user_id), None))
 }
 
 fn sees_all(caller: &Caller) -> bool {
@@ -168,6 +172,9 @@ fn sees_all(caller: &Caller) -> bool {
 struct Filter {
     #[param(value_type = Option<i32>)]
     user_id: Option<i64>,
+    /// A name, also one that no account has.
+    #[param(max_length = 255)]
+    user: Option<String>,
     #[param(rename = "action_type", max_length = 64)]
     action: Option<String>,
     #[param(inline, value_type = Option<words::LogType>)]
@@ -194,6 +201,7 @@ impl FromFields for Filter {
         };
         Ok(Self {
             user_id: fields.integer("user_id")?,
+            user: fields.words("user", 255)?,
             action: fields.words("action_type", 64)?,
             log_type,
             all: fields.flag("all")?.unwrap_or(false),
@@ -218,10 +226,12 @@ async fn list(
     Query(filter): Query<Filter>,
 ) -> Outcome<Response> {
     let page = filter.page;
+    let (user_id, user) = whose(&caller, filter.user_id, filter.user)?;
     let mut rows = app
         .store
         .logs(LogFilter {
-            user_id: whose(&caller, filter.user_id)?,
+            user_id,
+            user,
             action: filter.action,
             log_type: filter.log_type,
             all: filter.all,
@@ -240,111 +250,6 @@ async fn list(
         .map(|log| Log { is_flagged: log.is_flagged && !unseen, ..log })
         .collect();
     Ok(paging::link(answer::list(filter.form, "logs", &COLUMNS, &rows), &uri, next.as_deref()))
-}
-
-/// A session as the log knows it.
-#[derive(Serialize, utoipa::ToSchema)]
-#[schema(example = json!({
-    "session_id": "bm90IGEgc2Vzc2lvbg", "user_id": 6, "username": "ann", "start_time": "2026-03-01T08:00:00.000000Z",
-    "end_time": null, "is_active": true, "ip_address": "192.0.2.17", "user_agent": "Mozilla/5.0", "activity_count": 42,
-    "last_seen": "2026-03-01T08:15:00.000000Z"
-}))]
-struct Session {
-    session_id: String,
-    #[schema(required)]
-    user_id: Option<i64>,
-    #[schema(required)]
-    username: Option<String>,
-    #[schema(value_type = String, format = DateTime)]
-    start_time: Timestamp,
-    #[schema(required, value_type = Option<String>, format = DateTime)]
-    end_time: Option<Timestamp>,
-    is_active: bool,
-    ip_address: String,
-    #[schema(required)]
-    user_agent: Option<String>,
-    activity_count: i64,
-    #[schema(value_type = String, format = DateTime)]
-    last_seen: Timestamp,
-}
-
-impl From<SessionRow> for Session {
-    fn from(row: SessionRow) -> Self {
-        Self {
-            session_id: row.session_id,
-            user_id: row.user_id,
-            username: row.username,
-            start_time: row.start_time,
-            end_time: row.end_time,
-            is_active: row.is_active,
-            ip_address: row.ip,
-            user_agent: row.user_agent,
-            activity_count: row.activity_count,
-            last_seen: row.last_seen,
-        }
-    }
-}
-
-#[derive(utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-struct Sessions {
-    #[param(value_type = Option<i32>)]
-    user_id: Option<i64>,
-    /// Only those that go on (false).
-    #[param(value_type = Option<bool>)]
-    active_only: bool,
-    #[param(ignore)]
-    page: Page,
-    #[param(ignore)]
-    form: Form,
-}
-
-impl FromFields for Sessions {
-    fn from_fields(fields: &Fields) -> Outcome<Self> {
-        Ok(Self {
-            user_id: fields.integer("user_id")?,
-            active_only: fields.flag("active_only")?.unwrap_or(false),
-            page: Page::from_fields(fields)?,
-            form: Form::from_fields(fields)?,
-        })
-    }
-}
-
-/// Sessions, the newest first.
-#[utoipa::path(
-    get, path = "/api/logs/sessions", tag = "logs",
-    params(Sessions, Page, Form),
-    responses((status = 200, body = [Session]), Allowed<LoggedIn>)
-)]
-async fn sessions(
-    Allowed(caller, _): Allowed<LoggedIn>,
-    State(app): State<AppState>,
-    uri: Uri,
-    Query(asked): Query<Sessions>,
-) -> Outcome<Response> {
-    let page = asked.page;
-    let filter = SessionFilter {
-        user_id: whose(&caller, asked.user_id)?,
-        active_only: asked.active_only,
-        limit: page.ask(),
-        cursor: page.named()?,
-    };
-    let mut rows = app.store.log_sessions(filter, app.clock.now()).await?;
-    let next = page.cut(&mut rows, |row| (row.start_time, row.session_id.clone()));
-    let rows: Vec<Session> = rows.into_iter().map(Session::from).collect();
-    let columns = [
-        "session_id",
-        "user_id",
-        "username",
-        "start_time",
-        "end_time",
-        "is_active",
-        "ip_address",
-        "user_agent",
-        "activity_count",
-        "last_seen",
-    ];
-    Ok(paging::link(answer::list(asked.form, "logs/sessions", &columns, &rows), &uri, next.as_deref()))
 }
 
 #[derive(utoipa::IntoParams)]
@@ -386,7 +291,7 @@ async fn summary(
     Query(Summary { user_id, days }): Query<Summary>,
 ) -> Outcome<Response> {
     let since = app.clock.now().plus(-days * DAY);
-    let counts = app.store.activity_summary(whose(&caller, user_id)?, since).await?;
+    let counts = app.store.activity_summary(whose(&caller, user_id, None)?.0, since).await?;
     let total_activities = counts.iter().map(|(_, count)| count).sum();
     let by_action_type = counts.into_iter().collect();
     Ok(answer::seen(&ActivitySummary { by_action_type, period_days: days, total_activities }))
