@@ -10,6 +10,7 @@ impl From<store::Error> for Problem {
             store::Error::NotFound => Self::not_found("There is no such object."),
             store::Error::Duplicate => Self::conflict("This already exists."),
             store::Error::Conflict(sentence) => Self::conflict(sentence),
+            store::Error::Outdated(_) => Self::conflict("This has changed meanwhile; nothing was done. Load it again."),
             store::Error::Overloaded => {
                 Self::overloaded("The server is busy; nothing was done. Try again in a moment.")
                     .because("store overloaded")

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use uuid::Uuid;
+
 /// A cause that is logged and never shown to a client.
 pub type BoxedCause = Box<dyn std::error::Error + Send + Sync + 'static>;
 
@@ -20,6 +22,9 @@ pub enum Error {
     /// The present state does not allow it; a sentence for people.
     #[error("{0}")]
     Conflict(String),
+    /// These are not as somebody saw them.
+    #[error("{} of them changed meanwhile", .0.len())]
+    Outdated(Vec<Uuid>),
     /// Too much is waiting, or the database cannot be had in time: try again later.
     #[error("the database is overloaded")]
     Overloaded,
@@ -43,6 +48,7 @@ impl Error {
             Self::NotFound => Self::NotFound,
             Self::Duplicate => Self::Duplicate,
             Self::Conflict(sentence) => Self::Conflict(sentence.clone()),
+            Self::Outdated(ids) => Self::Outdated(ids.clone()),
             Self::Overloaded => Self::Overloaded,
             Self::DiskFull => Self::DiskFull,
             Self::Fault(cause) => Self::fault(cause.to_string()),

@@ -78,7 +78,7 @@ use tokio::sync::watch;
 use tracing::Instrument;
 
 pub use alerts::{
-    AlertFilter, AlertOrder, AlertRow, Change, Detected, DetectionBatch, Evidence, HistoryRow, Stored, Triage,
+    AlertFilter, AlertOrder, AlertRow, Change, Detected, DetectionBatch, Evidence, HistoryRow, Seen, Stored, Triage,
 };
 pub use analytics::{DashboardStats, DetectionRow, FlagFilter, FlagRow, RiskProfile, TopAnomaly};
 pub use api_keys::{ApiKey, NewApiKey};

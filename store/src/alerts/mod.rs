@@ -31,7 +31,7 @@ pub use detection::{Change, Detected, DetectionBatch, Evidence, Stored};
 pub use read::{AlertFilter, AlertOrder};
 pub(crate) use steps::TAKEN_BACK;
 pub(crate) use subjects::Subject;
-pub use triage::{HistoryRow, Triage};
+pub use triage::{HistoryRow, Seen, Triage};
 
 /// An alert as it stands, with what people made of it.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,6 +1,6 @@
 //! What people make of alerts. A verdict changes the risk from then on; what was known before stays as it was.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use domain::{Activity, Timestamp};
@@ -57,23 +57,51 @@ pub struct HistoryRow {
     pub assignee: Option<String>,
 }
 
+/// What somebody saw of the alerts that are to be changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Seen {
+    /// Nothing that matters.
+    #[default]
+    Any,
+    /// Each in this revision.
+    Revision(i64),
+    /// Some, each in a revision of its own.
+    Revisions(BTreeMap<Uuid, i64>),
+}
+
+impl Seen {
+    fn is_outdated(&self, row: &AlertRow) -> bool {
+        let wanted = match self {
+            Self::Any => None,
+            Self::Revision(revision) => Some(revision),
+            Self::Revisions(all) => all.get(&row.alert.alert_id),
+        };
+        wanted.is_some_and(|wanted| *wanted != row.alert.revision)
+    }
+}
+
+impl From<Option<i64>> for Seen {
+    fn from(revision: Option<i64>) -> Self {
+        revision.map_or(Self::Any, Self::Revision)
+    }
+}
+
 impl Store {
     /// Changes the triage of alerts and records the activity, all in one transaction. The rows in the order of the ids.
     ///
     /// # Errors
-    /// `NotFound` where one of them does not exist, `Conflict` where one does not have the revision wanted; nothing was
-    /// done.
+    /// `NotFound` where one of them does not exist, `Outdated` where some are not as they were seen; nothing was done.
     pub async fn triage(
         &self,
         ids: Vec<Uuid>,
-        if_revision: Option<i64>,
+        seen: impl Into<Seen>,
         change: Triage,
         activity: Activity,
     ) -> Result<Vec<AlertRow>> {
-        let work = Arc::new((ids, change, activity));
+        let work = Arc::new((ids, seen.into(), change, activity));
         self.write(move |tx| {
             let work = Arc::clone(&work);
-            Box::pin(async move { triage(tx, &work.0, if_revision, &work.1, &work.2).await })
+            Box::pin(async move { triage(tx, &work.0, &work.1, &work.2, &work.3).await })
         })
         .await
     }
@@ -96,21 +124,17 @@ impl Store {
 /// An alert with whom it counts for.
 type Judged = (AlertRow, subjects::Subjects);
 
-async fn triage(
-    tx: &mut Tx,
-    ids: &[Uuid],
-    if_revision: Option<i64>,
-    change: &Triage,
-    activity: &Activity,
-) -> Result<Vec<AlertRow>> {
+async fn triage(tx: &mut Tx, ids: &[Uuid], seen: &Seen, change: &Triage, activity: &Activity) -> Result<Vec<AlertRow>> {
     let mut found: Vec<Judged> = Vec::with_capacity(ids.len());
     let mut stale = Stale::new();
+    let mut outdated = Vec::new();
     for alert_id in ids.iter().collect::<BTreeSet<_>>() {
         let query = Query::new(COLUMNS).and("a.alert_id = ?", [(*alert_id).into()]).held(tx);
         let rows: Vec<Columns> = rows_in_tx!(tx, query);
         let row = rows.into_iter().next().map(stored).transpose()?.ok_or(Error::NotFound)?;
-        if if_revision.is_some_and(|wanted| wanted != row.alert.revision) {
-            return Err(moved());
+        if seen.is_outdated(&row) {
+            outdated.push(*alert_id);
+            continue;
         }
         let subjects = subjects::stored(tx, &[*alert_id]).await?.remove(alert_id).unwrap_or_default();
         if change.verdict.is_some() && !row.alert.suppressed {
@@ -119,6 +143,9 @@ async fn triage(
             }
         }
         found.push((row, subjects));
+    }
+    if !outdated.is_empty() {
+        return Err(Error::Outdated(outdated));
     }
     scores::lock(tx, &stale).await?;
     for (row, _) in &mut found {
@@ -133,10 +160,6 @@ async fn triage(
     let mut rows: Vec<AlertRow> = found.into_iter().map(|(row, _)| row).collect();
     rows.sort_by_key(place);
     Ok(rows)
-}
-
-fn moved() -> Error {
-    Error::Conflict("The alert has changed meanwhile. Load it again.".to_owned())
 }
 
 /// Writes one alert's triage, its history, and the step of a new verdict.
@@ -165,7 +188,7 @@ async fn judge(tx: &mut Tx, row: &mut AlertRow, change: &Triage) -> Result<()> {
     let had = row.alert.revision;
     let matched = run_in_tx!(tx, SET, &status, &verdict, judged_at, &reason, &assignee, now.micros(), of.clone(), had);
     if matched == 0 {
-        return Err(moved());
+        return Err(Error::Outdated(vec![row.alert.alert_id]));
     }
     row.alert.revision += 1;
     row.updated_at = now;

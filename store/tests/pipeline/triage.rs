@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::{Alert, Severity};
-use store::{AlertFilter, Error, NewException, ScoreFilter, Triage};
+use store::{AlertFilter, Error, NewException, ScoreFilter, Seen, Triage};
 use uuid::Uuid;
 
 use crate::harness::Ground;
@@ -88,7 +88,14 @@ async fn nothing_is_done_where_one_has_changed_or_is_missing(ground: Ground) {
     detect(&ground, vec![one.clone(), two.clone()]).await;
     let activity = || ground.activity("Admin");
     let stale = ground.store.triage(vec![one.alert_id], Some(9), says("closed", None), activity()).await;
-    assert!(matches!(stale, Err(Error::Conflict(_))), "{stale:?}");
+    assert!(matches!(&stale, Err(Error::Outdated(ids)) if *ids == [one.alert_id]), "{stale:?}");
+    // Of several, those that changed are named; of what is not named, nothing was seen that matters.
+    let three = alert(3, "ada", Severity::Low, 3, 0);
+    detect(&ground, vec![three.clone()]).await;
+    let seen = Seen::Revisions([(one.alert_id, 1), (two.alert_id, 7)].into());
+    let all = vec![one.alert_id, two.alert_id, three.alert_id];
+    let stale = ground.store.triage(all, seen, says("closed", None), activity()).await;
+    assert!(matches!(&stale, Err(Error::Outdated(ids)) if *ids == [two.alert_id]), "{stale:?}");
     let missing = vec![one.alert_id, Uuid::from_u128(404)];
     let missing = ground.store.triage(missing, None, says("closed", None), activity()).await;
     assert!(matches!(missing, Err(Error::NotFound)), "{missing:?}");
@@ -115,7 +122,7 @@ async fn two_who_judge_at_once_do_not_overwrite_each_other(ground: Ground) {
     for task in tasks {
         match task.await.expect("task") {
             Ok(_) => done += 1,
-            Err(error) => assert!(matches!(error, Error::Conflict(_)), "{error}"),
+            Err(error) => assert!(matches!(error, Error::Outdated(_)), "{error}"),
         }
     }
     assert_eq!(done, 1);

@@ -167,6 +167,37 @@ async fn many_are_judged_at_once_or_none() {
 }
 
 #[tokio::test]
+async fn many_are_judged_as_they_were_seen_or_none() {
+    let app = TestApp::start().await;
+    let (sam, admin) = (app.supervisor().await, app.admin().await);
+    let (one, two) = (raised(&app, "erin").await, raised(&app, "emil").await);
+    let now = async |id: &str| sam.get(&format!("/api/alerts/{id}")).await.expect(200).json();
+    let seen = [now(&one).await["revision"].clone(), now(&two).await["revision"].clone()];
+    let mut body = closing();
+    body["ids"] = json!([one, two]);
+    body["revisions"] = json!({ &one: seen[0], &two: seen[1].to_string() });
+    // Somebody is faster with one of them.
+    let true_positive = json!({ "status": "closed", "verdict": "true_positive", "reason": "She said so." });
+    let _ = admin.patch(&format!("/api/alerts/{two}"), true_positive).await.expect(200);
+    let refused = sam.post("/api/alerts/triage", body.clone()).await.expect(412).json();
+    assert_eq!(refused["changed"], json!([two]));
+    assert!(refused["error"].as_str().is_some_and(|error| error.starts_with("One of these alerts has changed")));
+    assert_eq!(now(&two).await["verdict"], "true_positive");
+    assert_eq!(now(&one).await["status"], "open");
+    // Whoever has seen that, too, may.
+    body["revisions"][&two] = now(&two).await["revision"].clone();
+    assert_eq!(sam.post("/api/alerts/triage", body.clone()).await.expect(200).json()["updated"], 2);
+    for revisions in [json!([1]), json!({ &one: "x" }), json!({ "x": 1 }), json!({ &one: 1.5 })] {
+        body["revisions"] = revisions;
+        let refused = sam.post("/api/alerts/triage", body.clone()).await.expect(400);
+        assert_eq!(refused.json()["errors"][0]["field"], "revisions");
+    }
+    body["ids"] = json!([one]);
+    body["revisions"] = json!({ two: 1 });
+    assert!(sam.post("/api/alerts/triage", body).await.expect(400).error().contains("not among ids"));
+}
+
+#[tokio::test]
 async fn a_supervisor_judges_others_only() {
     let app = TestApp::start().await;
     let (sam, admin) = (app.supervisor().await, app.admin().await);

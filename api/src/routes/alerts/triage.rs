@@ -1,21 +1,23 @@
 //! What analysts make of alerts.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use domain::{LogType, Role, username_key};
 use serde::Serialize;
 use serde_json::Value;
-use store::{AlertRow, Triage};
+use store::{AlertRow, Seen, Triage};
 use uuid::Uuid;
 
 use super::{AlertId, View, missing, tagged};
 use crate::answer;
 use crate::auth::caller::Caller;
 use crate::auth::rights::{Allowed, SeeAnalytics};
-use crate::extract::{Body, Fields, FromFields};
+use crate::extract::{Body, Fields, FromFields, whole_number};
 use crate::openapi::changed;
-use crate::problem::{Outcome, Problem};
+use crate::problem::{Outcome, PROBLEM, Problem};
 use crate::state::AppState;
 use crate::words::{TriageStatus, Verdict};
 
@@ -104,6 +106,7 @@ impl Change {
 
 pub(super) struct Many {
     ids: Vec<Uuid>,
+    seen: BTreeMap<Uuid, i64>,
     change: Change,
 }
 
@@ -114,6 +117,10 @@ pub(super) struct Many {
 struct TriageOfMany {
     #[schema(min_items = 1, max_items = 500)]
     ids: Vec<Uuid>,
+    /// The `revision` in which each was seen. If one of them has another by now, nothing is done; what is not named here
+    /// is changed however it stands.
+    #[schema(value_type = Option<HashMap<String, i64>>)]
+    revisions: Option<BTreeMap<Uuid, i64>>,
     #[serde(flatten)]
     change: Change,
 }
@@ -129,8 +136,23 @@ impl FromFields for Many {
             ids.iter().map(|id| id.as_str().and_then(|id| id.parse().ok()).ok_or_else(bad)).collect::<Outcome<_>>()?;
         parsed.sort_unstable();
         parsed.dedup();
-        Ok(Self { ids: parsed, change: Change::from_fields(fields)? })
+        let seen = revisions(fields.raw("revisions"))?;
+        if seen.keys().any(|id| !parsed.contains(id)) {
+            return Err(Problem::field("revisions", "revisions names an alert that is not among ids"));
+        }
+        Ok(Self { ids: parsed, seen, change: Change::from_fields(fields)? })
     }
+}
+
+fn revisions(given: Option<&Value>) -> Outcome<BTreeMap<Uuid, i64>> {
+    let bad = || Problem::field("revisions", "revisions must be an object of alert ids and their revisions");
+    let Some(given) = given else { return Ok(BTreeMap::new()) };
+    let members = given.as_object().ok_or_else(bad)?;
+    let read = |(id, revision): (&String, &Value)| {
+        let text = revision.as_str().map_or_else(|| revision.to_string(), str::to_owned);
+        Some((id.parse().ok()?, whole_number(&text)?))
+    };
+    members.iter().map(|member| read(member).ok_or_else(bad)).collect()
 }
 
 changed!(AlertChanged { alert: View });
@@ -149,6 +171,26 @@ fn if_match(headers: &HeaderMap) -> Outcome<Option<i64>> {
 fn outdated() -> Problem {
     Problem::new(StatusCode::PRECONDITION_FAILED, "The alert has changed since you read it; load it again.")
         .with_reason("outdated")
+}
+
+/// Says which alerts are not as they were seen.
+fn some_outdated(ids: &[Uuid]) -> Problem {
+    let what = if ids.len() == 1 { "One of these alerts has" } else { "Some of these alerts have" };
+    let error = format!("{what} changed since you read them; nothing was done. Load them again.");
+    let changed = ids.iter().map(|id| id.to_string().into()).collect::<Vec<Value>>();
+    let problem = Problem::new(StatusCode::PRECONDITION_FAILED, error).with_reason("outdated");
+    problem.with_extra([("changed".to_owned(), changed.into())].into_iter().collect())
+}
+
+/// An error that names what has changed.
+#[derive(utoipa::ToSchema)]
+#[schema(as = ProblemOfTriage)]
+#[expect(dead_code, reason = "describes what `some_outdated` writes")]
+struct SomeOutdated {
+    #[serde(flatten)]
+    problem: crate::problem::Body,
+    /// The alerts that are not as they were seen.
+    changed: Vec<Uuid>,
 }
 
 /// A Supervisor judges others only. What has no user is theirs if one of its events is.
@@ -202,7 +244,7 @@ pub(super) async fn one(
     let rows =
         app.store.triage(vec![id], revision, change.by(&caller), activity).await.map_err(|error| match error {
             store::Error::NotFound => missing(),
-            store::Error::Conflict(_) => outdated(),
+            store::Error::Outdated(_) => outdated(),
             other => other.into(),
         })?;
     let row = rows.into_iter().next().ok_or_else(missing)?;
@@ -227,13 +269,15 @@ struct AlertsChanged {
     responses(
         (status = 200, body = AlertsChanged),
         (status = 404, description = "There is no alert of one of the ids."),
+        (status = 412, body = SomeOutdated, content_type = PROBLEM, description = "Some have changed since they were \
+            seen; nothing was done."),
         Allowed<SeeAnalytics>
     )
 )]
 pub(super) async fn many(
     Allowed(caller, _): Allowed<SeeAnalytics>,
     State(app): State<AppState>,
-    Body(Many { ids, change }): Body<Many>,
+    Body(Many { ids, seen, change }): Body<Many>,
 ) -> Outcome<Response> {
     if caller.user.role != Role::Admin {
         for id in &ids {
@@ -243,10 +287,14 @@ pub(super) async fn many(
     }
     let mut activity = change.activity(&caller, "alerts/triage", &format!("{} alerts", ids.len()));
     activity.records = i64::try_from(ids.len()).ok();
-    let rows = app.store.triage(ids, None, change.by(&caller), activity).await.map_err(|error| match error {
-        store::Error::NotFound => missing(),
-        other => other.into(),
-    })?;
+    let rows =
+        app.store.triage(ids, Seen::Revisions(seen), change.by(&caller), activity).await.map_err(
+            |error| match error {
+                store::Error::NotFound => missing(),
+                store::Error::Outdated(ids) => some_outdated(&ids),
+                other => other.into(),
+            },
+        )?;
     let alerts: Vec<View> = rows.into_iter().map(View::from).collect();
     let body = AlertsChanged { message: "Alerts updated successfully", updated: alerts.len(), alerts };
     Ok(answer::recorded(answer::ordered(StatusCode::OK, &body)))
