@@ -4,7 +4,7 @@ use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{
-    ContentBuilder, ObjectBuilder, OpenApi as Document, Ref, RefOr, Required, Response, ResponseBuilder, Type,
+    ContentBuilder, ObjectBuilder, OpenApi as Document, Ref, RefOr, Required, Response, ResponseBuilder, Schema, Type,
 };
 
 use super::{REQUIRED_RIGHT, operations};
@@ -54,6 +54,7 @@ pub(crate) fn complete(mut document: Document) -> Document {
         let words: Vec<&str> = path.trim_start_matches("/api/").split(['/', '-']).collect();
         operation.operation_id = Some(format!("{method}_{}", words.join("_").replace(['{', '}'], "")));
         require(operation);
+        or_nothing(operation);
         describe(operation);
         answer_headers(operation);
     }
@@ -83,6 +84,19 @@ fn require(operation: &mut Operation) {
     let right = forbidden.extensions.take_if(|extensions| extensions.contains_key(REQUIRED_RIGHT));
     if let Some(right) = right {
         operation.extensions.get_or_insert_default().merge(right);
+    }
+}
+
+/// A body that may be absent is an object where there is one: `null` is none.
+fn or_nothing(operation: &mut Operation) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else { return };
+    for content in body.content.values_mut() {
+        let RefOr::T(content) = content else { continue };
+        let Some(RefOr::T(Schema::OneOf(either))) = &content.schema else { continue };
+        let object = either.items.iter().find(|item| matches!(item, RefOr::Ref(_))).cloned();
+        if object.is_some() {
+            content.schema = object;
+        }
     }
 }
 

@@ -54,7 +54,8 @@ struct Rule {
     kind: String,
     /// Its window in seconds; of a single event, how long its episode goes on.
     window_s: i64,
-    /// What it groups by.
+    /// What it groups by. Of a detection without a key of its own the user and the address: its alerts have the first of
+    /// them that there is.
     key: Vec<String>,
     /// Points, 0 to 99.
     risk: i64,
@@ -186,7 +187,7 @@ struct Trial {
     /// YAML: Sigma documents.
     #[schema(min_length = 1, max_length = 500_000)]
     rules: String,
-    /// A week before `to`, unless told.
+    /// A week before `to`, unless told; neither after `to` nor ahead.
     #[schema(value_type = Option<String>, format = DateTime)]
     from: Option<Timestamp>,
     /// Now, unless told.
@@ -247,14 +248,21 @@ struct Tried {
     )
 )]
 async fn dry_run(_: Allowed<Administer>, State(app): State<AppState>, Body(trial): Body<Trial>) -> Outcome<Response> {
+    let now = app.clock.now();
+    let to = trial.to.unwrap_or(now);
+    let from = trial.from.unwrap_or_else(|| to.min(now).plus(-7 * DAY));
+    if from > now {
+        return Err(Problem::field("from", "from must not lie in the future: nothing has happened there yet"));
+    }
+    if from > to {
+        return Err(Problem::field("from", "from must not lie after to"));
+    }
     let Some(hook) = &app.hooks.dry_run else {
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "Trial runs are not available on this server."));
     };
     let Ok(_turn) = app.reprocessing.try_lock() else {
         return Err(Problem::conflict("Stored activities are being processed already; try again when that is done."));
     };
-    let to = trial.to.unwrap_or_else(|| app.clock.now());
-    let from = trial.from.unwrap_or_else(|| to.plus(-7 * DAY));
     let found = hook(trial.rules, from, to).await.map_err(|sentence| Problem::field("rules", sentence))?;
     let mut response = answer::seen(&found);
     let detail = Some(format!("Tried rules on the activities from {from} to {to}"));

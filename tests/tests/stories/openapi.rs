@@ -206,3 +206,13 @@ async fn the_page_comes_from_the_server_alone() {
     let start = nobody.get("/api/docs/swagger-initializer.js").await.expect(200);
     assert!(start.text().contains("/api/openapi.json"));
 }
+
+#[tokio::test]
+async fn a_body_that_may_be_absent_is_not_required() {
+    let app = TestApp::start().await;
+    let path = "/api/analytics/run-rule-detection";
+    let operation = &document(&app).await["paths"][path]["post"];
+    assert_ne!(operation["requestBody"]["required"], true);
+    assert!(operation["requestBody"]["content"]["application/json"]["schema"].is_object(), "{operation}");
+    let _ = app.admin().await.call("POST", path).send().await.expect(200);
+}

@@ -153,6 +153,21 @@ async fn rules_are_tried_before_they_are_used() {
     let broken = admin.post("/api/rules/dry-run", json!({ "rules": "title: [" })).await.expect(400);
     assert_eq!(broken.json()["errors"][0]["field"], "rules");
     let _ = admin.post("/api/rules/dry-run", json!({})).await.expect(400);
+    // A span in which nothing can have happened would look as if nothing did.
+    let (day, now) = (24 * HOUR, app.now());
+    for (from, to) in [(now.plus(-day), now.plus(-2 * day)), (now.plus(HOUR), now.plus(2 * HOUR))] {
+        let body = json!({ "rules": rules, "from": from.to_string(), "to": to.to_string() });
+        let answer = admin.post("/api/rules/dry-run", body).await.expect(400);
+        assert_eq!(answer.json()["errors"][0]["field"], "from");
+    }
+    for span in [
+        json!({ "from": now.to_string()[..10], "to": now.to_string()[..10] }),
+        json!({ "to": now.plus(30 * day).to_string() }),
+    ] {
+        let mut body = span;
+        body["rules"] = json!(rules);
+        let _ = admin.post("/api/rules/dry-run", body).await.expect(200);
+    }
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ struct Findings {
 /// What the rules found in the last hours; an Admin may have the engine run over them again.
 #[utoipa::path(
     post, path = "/api/analytics/run-rule-detection", tag = "analytics",
-    request_body = Window,
+    request_body = Option<Window>,
     responses(
         (status = 200, body = Findings),
         (status = 409, description = "Stored activities are being processed already."),
