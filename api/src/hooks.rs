@@ -1,6 +1,6 @@
 //! What the API lets others do: it depends on no detector, so whoever puts the program together hands these in.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -31,6 +31,47 @@ pub type Reprocess = Arc<dyn Fn(Timestamp, Timestamp) -> HookFuture<Result<Repro
 /// Compiles the rules of a YAML text and runs them over the stored activities of a span; the answer is shown as it
 /// is. The error is a sentence for the author of the rules.
 pub type DryRun = Arc<dyn Fn(String, Timestamp, Timestamp) -> HookFuture<Result<Value, String>> + Send + Sync>;
+
+/// The key of an active rule's alerts, by the rule's id and the key as somebody wrote it: under any names of its fields,
+/// with values in any form.
+pub type AlertKey = Arc<dyn Fn(&str, &BTreeMap<String, String>) -> Result<Vec<KeyPart>, NoKey> + Send + Sync>;
+
+/// A part of the key of a rule's alerts, as it stands in them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyPart {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// What it names.
+    pub names: Named,
+}
+
+/// What a part of a key names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    /// A user by canonical name.
+    User,
+    /// A user by id.
+    UserId,
+    /// A session.
+    Session,
+    /// An IPv4 address, or the network of an IPv6 one.
+    Source,
+    /// Nobody for sure.
+    Other,
+}
+
+/// Why there is no such key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoKey {
+    /// No active rule has the id.
+    NoRule,
+    /// The rule only serves others and has no alerts.
+    NoAlerts,
+    /// A part, as it was written, and what is wrong with it: goes on where the name ends.
+    Part(String, String),
+}
 
 /// How far the workers are: the members of `/api/health/ready` beside `status`. The error is that the database does not
 /// answer.
@@ -75,6 +116,8 @@ pub struct Hooks {
     pub rules: Arc<Value>,
     /// The texts of the files that they come from, by each rule's `file`.
     pub rule_files: Arc<HashMap<String, String>>,
+    /// The keys of exceptions.
+    pub alert_key: AlertKey,
     /// `POST /api/analytics/run-rule-detection` with `force_reprocess`.
     pub reprocess: Option<Reprocess>,
     /// `POST /api/rules/dry-run`.

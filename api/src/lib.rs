@@ -44,7 +44,8 @@ mod words;
 
 pub use config::Config;
 pub use hooks::{
-    CheckUrl, DryRun, HookFuture, Hooks, Metrics, Readiness, Reprocess, Reprocessed, TestWebhook, WebhookTest, Webhooks,
+    AlertKey, CheckUrl, DryRun, HookFuture, Hooks, KeyPart, Metrics, Named, NoKey, Readiness, Reprocess, Reprocessed,
+    TestWebhook, WebhookTest, Webhooks,
 };
 pub use routes::{health_alone, router};
 pub use serve::serve;

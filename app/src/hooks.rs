@@ -6,7 +6,9 @@ use std::sync::Arc;
 use chrono_tz::Tz;
 use detector::backtest::{Backtest, Summary};
 use detector::engine::Settings;
-use detector::rules::{Body, DetectionKey, GroupField, Kind, Rule, RuleSet, RuleSource, load};
+use detector::rules::{
+    Body, DetectionKey, Field, GroupField, KeyPart, Kind, Rule, RuleSet, RuleSource, key_of_alerts, load,
+};
 use detector::worker;
 use domain::{Alert, SECOND, Timestamp};
 use serde_json::{Value, json};
@@ -125,6 +127,26 @@ fn one(rule: &Rule) -> Value {
         "techniques": rule.techniques, "tags": rule.tags, "false_positives": rule.false_positives, "kind": kind,
         "window_s": window / SECOND, "key": key, "risk": rule.risk, "family": rule.family, "reports": rule.reports,
         "file": rule.file, "revision": rule.revision,
+    })
+}
+
+/// The keys of alerts as people write them, for the API.
+pub(crate) fn alert_key(rules: Arc<RuleSet>) -> api::AlertKey {
+    Arc::new(move |rule_id, given| {
+        let rule = rules.rules.iter().find(|rule| rule.id == rule_id).ok_or(api::NoKey::NoRule)?;
+        if !rule.reports {
+            return Err(api::NoKey::NoAlerts);
+        }
+        let parts = key_of_alerts(rule, given).map_err(|part| api::NoKey::Part(part.name, part.why))?;
+        let names = |field: Option<Field>| match field {
+            Some(Field::User) => api::Named::User,
+            Some(Field::UserId) => api::Named::UserId,
+            Some(Field::SessionId) => api::Named::Session,
+            Some(Field::SourceIp) => api::Named::Source,
+            _ => api::Named::Other,
+        };
+        let part = |part: KeyPart| api::KeyPart { name: part.name, value: part.value, names: names(part.field) };
+        Ok(parts.into_iter().map(part).collect())
     })
 }
 

@@ -143,6 +143,7 @@ fn api_state(
     let trial = parts.clone();
     let hooks = Hooks {
         rules: Arc::new(hooks::shown(&parts.rules)),
+        alert_key: hooks::alert_key(parts.rules.clone()),
         rule_files: Arc::new(hooks::rule_files(&parts.config, &parts.rules)?),
         dry_run: Some(Arc::new(move |text: String, from: Timestamp, to: Timestamp| {
             let parts = trial.clone();

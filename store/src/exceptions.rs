@@ -1,11 +1,14 @@
-//! What is known and wanted: alerts that are stored, but neither shown nor counted for anybody.
+//! What is known and wanted: alerts that are stored, but neither shown nor counted for anybody, while an exception stands.
+//!
+//! It is asked when an alert is new, and again when the episode of one that was kept out goes on. So an exception hides
+//! nothing that stood in the queue before it, and nothing that outlives it; an episode that ended while it stood stays
+//! where it is.
 
 use std::collections::BTreeMap;
 
-use domain::{Activity, Alert, Timestamp};
+use domain::{Activity, Alert, Timestamp, username_key};
 
-use crate::alerts::Change;
-use crate::alerts::key_digest;
+use crate::alerts::{AlertRow, Change, Subjects, is_void, key_digest};
 use crate::db::{Once, Tx, in_tx};
 use crate::query::{Query, clipped, rows_in_db, rows_in_tx, run_in_tx};
 use crate::sql::statements;
@@ -14,12 +17,16 @@ use crate::{Error, Result, Store};
 statements! {
     INSERT = "INSERT INTO exceptions (rule_id, key_json, until, reason, by_user, created_at) VALUES (?, ?, ?, ?, ?, ?)";
     NEWEST = "SELECT MAX(exception_id) FROM exceptions WHERE rule_id = ? AND by_user = ?";
-    END = "UPDATE exceptions SET ended_at = ? WHERE exception_id = ? AND ended_at IS NULL";
+    END = "UPDATE exceptions SET ended_at = ? WHERE exception_id = ? AND until > ? AND ended_at IS NULL";
     JUDGED = "SELECT COUNT(*) FROM alerts WHERE key_digest = ? AND verdict_at <= ? AND verdict_at > ?";
 }
 
 const SELECT: &str = "SELECT e.exception_id, e.rule_id, e.key_json, e.until, e.reason, e.by_user, e.created_at, \
-    (SELECT COUNT(*) FROM alerts a WHERE a.rule_id = e.rule_id AND a.exception_id = e.exception_id) FROM exceptions e";
+    e.ended_at, (SELECT COUNT(*) FROM alerts a WHERE a.rule_id = e.rule_id AND a.exception_id = e.exception_id) \
+    FROM exceptions e";
+/// The same without the count.
+const PLAIN: &str =
+    "SELECT exception_id, rule_id, key_json, until, reason, by_user, created_at, ended_at, 0 FROM exceptions";
 
 /// An exception to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,45 +52,85 @@ pub struct ExceptionRow {
     pub exception: NewException,
     /// When it was made.
     pub created_at: Timestamp,
+    /// When somebody ended it before its time.
+    pub ended_at: Option<Timestamp>,
     /// How many alerts it has kept out of the queue.
     pub suppressed: i64,
 }
 
-type Columns = (i64, String, String, i64, String, String, i64, i64);
+type Columns = (i64, String, String, i64, String, String, i64, Option<i64>, i64);
 
-fn row((exception_id, rule_id, key, until, reason, by_user, created, suppressed): Columns) -> Result<ExceptionRow> {
+fn row(columns: Columns) -> Result<ExceptionRow> {
+    let (exception_id, rule_id, key, until, reason, by_user, created, ended, suppressed) = columns;
     let key = serde_json::from_str(&key).map_err(|error| Error::Fault(Box::new(error)))?;
     let exception = NewException { rule_id, key, until: Timestamp::from_micros(until), reason, by_user };
-    Ok(ExceptionRow { exception_id, exception, created_at: Timestamp::from_micros(created), suppressed })
+    let (created_at, ended_at) = (Timestamp::from_micros(created), ended.map(Timestamp::from_micros));
+    Ok(ExceptionRow { exception_id, exception, created_at, ended_at, suppressed })
 }
 
-/// The exceptions that stand, read once a transaction and only when there is a new alert.
+/// The exceptions that stand, read once a transaction and only when one may matter.
 #[derive(Default)]
 pub(crate) struct Standing(Option<Vec<ExceptionRow>>);
 
 impl Standing {
-    /// The exception that covers an alert.
-    pub(crate) async fn covering(&mut self, tx: &mut Tx, alert: &Alert) -> Result<Option<i64>> {
+    async fn read(&mut self, tx: &mut Tx) -> Result<&[ExceptionRow]> {
         if self.0.is_none() {
-            let now = tx.now;
-            let query = Query::new(
-                "SELECT exception_id, rule_id, key_json, until, reason, by_user, created_at, 0 FROM exceptions",
-            )
-            .and("until > ? AND ended_at IS NULL", [now.into()])
-            .then(" ORDER BY exception_id", []);
+            let query = Query::new(PLAIN)
+                .and("until > ? AND ended_at IS NULL", [tx.now.into()])
+                .then(" ORDER BY exception_id", []);
             let rows: Vec<Columns> = rows_in_tx!(tx, query);
             self.0 = Some(rows.into_iter().map(row).collect::<Result<_>>()?);
         }
+        Ok(self.0.as_deref().unwrap_or_default())
+    }
+
+    /// The exception that covers an alert: `had`, if it still does, else the oldest. None covers whoever made it,
+    /// whatever its key says: an address may become the maker's later.
+    async fn covering(&mut self, tx: &mut Tx, alert: &Alert, who: &Subjects, had: Option<i64>) -> Result<Option<i64>> {
         let covers = |row: &&ExceptionRow| {
-            row.exception.rule_id == alert.rule_id
-                && row.exception.key.iter().all(|(field, value)| alert.key.get(field) == Some(value))
+            let NewException { rule_id, key, by_user, .. } = &row.exception;
+            *rule_id == alert.rule_id
+                && key.iter().all(|(field, value)| alert.key.get(field) == Some(value))
+                && !who.contains_key(&clipped(&username_key(by_user), 255))
         };
-        Ok(self.0.iter().flatten().find(covers).map(|row| row.exception_id))
+        let covering = self.read(tx).await?.iter().filter(covers).map(|row| row.exception_id);
+        let covering: Vec<i64> = covering.collect();
+        Ok(had.filter(|had| covering.contains(had)).or(covering.first().copied()))
     }
 }
 
+/// Whether an alert is kept out of the queue, and by which exception; without one by a verdict.
+pub(crate) async fn kept_out(
+    tx: &mut Tx,
+    change: &Change,
+    before: Option<&AlertRow>,
+    who: &Subjects,
+    standing: &mut Standing,
+) -> Result<(bool, Option<i64>)> {
+    let had = match before {
+        // A verdict keeps out for good, and what stands in the queue stays there.
+        Some(row) if row.exception_id.is_none() || !goes_on(&row.alert, &change.alert) => {
+            return Ok((row.alert.suppressed, row.exception_id));
+        }
+        Some(row) => row.exception_id,
+        None => None,
+    };
+    let exception = standing.covering(tx, &change.alert, who, had).await?;
+    Ok((exception.is_some() || is_muted(tx, change).await?, exception))
+}
+
+/// Whether there is more of an episode than was known. That it has ended, or was taken back, is not more.
+fn goes_on(before: &Alert, after: &Alert) -> bool {
+    !is_void(after.state)
+        && (is_void(before.state)
+            || after.event_count > before.event_count
+            || after.last_event_at > before.last_event_at
+            || after.severity > before.severity
+            || after.escalations.len() > before.escalations.len())
+}
+
 /// Whether an episode began so soon after a verdict on an alert of the same rule and key that its rule wants quiet.
-pub(crate) async fn is_muted(tx: &mut Tx, change: &Change) -> Result<bool> {
+async fn is_muted(tx: &mut Tx, change: &Change) -> Result<bool> {
     if change.mute_after_close <= 0 {
         return Ok(false);
     }
@@ -96,19 +143,19 @@ pub(crate) async fn is_muted(tx: &mut Tx, change: &Change) -> Result<bool> {
 }
 
 impl Store {
-    /// The exceptions that stand at `now`, newest first.
+    /// The exceptions that stand at a time, or all that were ever made; newest first.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn exceptions(&self, now: Timestamp) -> Result<Vec<ExceptionRow>> {
-        let query = Query::new(SELECT)
-            .and("e.until > ? AND e.ended_at IS NULL", [now.into()])
-            .then(" ORDER BY e.exception_id DESC", []);
+    pub async fn exceptions(&self, standing_at: Option<Timestamp>) -> Result<Vec<ExceptionRow>> {
+        let query = Query::new(SELECT).and_some("e.until > ?", standing_at);
+        let query = query.and_if(standing_at.is_some(), "e.ended_at IS NULL").then(" ORDER BY e.exception_id DESC", []);
         let rows: Vec<Columns> = rows_in_db!(self, query);
         rows.into_iter().map(row).collect()
     }
 
-    /// Makes an exception and records the activity, in one transaction. Alerts that are there already stay as they are.
+    /// Makes an exception and records the activity, in one transaction. Alerts that are there already stay as they are,
+    /// also where their episodes go on.
     ///
     /// # Errors
     /// The database failed; nothing was done.
@@ -126,7 +173,7 @@ impl Store {
                 run_in_tx!(tx, INSERT, &rule, &key, new.until.micros(), &new.reason, &by, now.micros());
                 let (exception_id,): (i64,) =
                     in_tx!(tx, c => sqlx::query_as(NEWEST).bind(&rule).bind(&by).fetch_one(c).await?);
-                let row = ExceptionRow { exception_id, exception: new, created_at: now, suppressed: 0 };
+                let row = ExceptionRow { exception_id, exception: new, created_at: now, ended_at: None, suppressed: 0 };
                 tx.append(&activity.take()?(&row)).await?;
                 Ok(row)
             })
@@ -138,15 +185,23 @@ impl Store {
     ///
     /// # Errors
     /// `NotFound` where none of that id stands.
-    pub async fn end_exception(&self, exception_id: i64, activity: Activity) -> Result<()> {
-        let activity = std::sync::Arc::new(activity);
+    pub async fn end_exception(
+        &self,
+        exception_id: i64,
+        activity: impl FnOnce(&ExceptionRow) -> Activity + Send + 'static,
+    ) -> Result<()> {
+        let activity = Once::new(activity);
         self.write(move |tx| {
-            let activity = std::sync::Arc::clone(&activity);
+            let activity = activity.clone();
             Box::pin(async move {
-                if run_in_tx!(tx, END, tx.now.micros(), exception_id) == 0 {
+                let now = tx.now.micros();
+                if run_in_tx!(tx, END, now, exception_id, now) == 0 {
                     return Err(Error::NotFound);
                 }
-                tx.append(&activity).await
+                let query = Query::new(PLAIN).and("exception_id = ?", [exception_id.into()]);
+                let rows: Vec<Columns> = rows_in_tx!(tx, query);
+                let ended = rows.into_iter().next().map(row).transpose()?.ok_or(Error::NotFound)?;
+                tx.append(&activity.take()?(&ended)).await
             })
         })
         .await

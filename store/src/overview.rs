@@ -34,7 +34,7 @@ pub struct RuleStats {
     pub false_positives: i64,
     /// Judged harmless.
     pub benign: i64,
-    /// Kept out of the queue by an exception.
+    /// Kept out of the queue by an exception or a verdict.
     pub suppressed: i64,
     /// When it fired last.
     pub last_at: Timestamp,
@@ -209,9 +209,8 @@ impl Store {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Vec<(Timestamp, f64)>> {
-        let rows: Vec<history::Columns> =
-            rows_in_db!(self, history::query(user_key, from).and("s.at <= ?", [to.into()]));
-        let steps = history::events(rows)?;
+        let rows: Vec<history::Columns> = rows_in_db!(self, history::query(user_key, from));
+        let steps = history::events_by(rows, to)?;
         let moments = moments(&steps, from, to);
         let work = move || {
             let mut known = Known::default();

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use domain::{Activity, Timestamp};
+use domain::{Activity, Timestamp, username_key};
 
 use crate::cache::{CachedSession, Touched};
 use crate::db::{Db, Tx, changed, in_db, in_tx};
@@ -22,6 +22,9 @@ statements! {
                       FROM auth_sessions s JOIN users u ON u.user_id = s.user_id \
                       WHERE s.session_id = ? AND s.ended_at IS NULL AND u.deleted_at IS NULL";
     FORGET = "DELETE FROM auth_sessions WHERE expires_at < ?";
+    OWNED = "SELECT COUNT(*) FROM auth_sessions WHERE session_id = ? AND user_id = ?";
+    LOGGED = "SELECT user_id, username FROM sessions WHERE session_id = ?";
+    SOURCES = "SELECT ip FROM auth_sessions WHERE user_id = ? AND expires_at > ? AND ended_at IS NULL";
 }
 row_locks! {
     /// Row lock, on MySQL only: a log-in and a change that ends sessions go one after the other.
@@ -145,6 +148,33 @@ impl Store {
                 }))
             }
         }
+    }
+
+    /// Whether a session is or was one of a user's: one of ours, or one that another system told of.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn is_session_of(&self, id: &str, user: &UserRow) -> Result<bool> {
+        let user_id = user.user_id;
+        let owned: i64 = in_db!(self.db(), db => sqlx::query_scalar(OWNED).bind(id).bind(user_id).fetch_one(db).await?);
+        if owned > 0 {
+            return Ok(true);
+        }
+        let logged: Option<(Option<i64>, Option<String>)> =
+            in_db!(self.db(), db => sqlx::query_as(LOGGED).bind(id).fetch_optional(db).await?);
+        Ok(logged.is_some_and(|(of, name)| {
+            of == Some(user_id) || name.is_some_and(|name| username_key(&name) == user.username_key)
+        }))
+    }
+
+    /// The addresses from which a user's sessions that may be used at `now` were begun.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn live_sources(&self, user_id: i64, now: Timestamp) -> Result<Vec<IpAddr>> {
+        let rows: Vec<(String,)> =
+            in_db!(self.db(), db => sqlx::query_as(SOURCES).bind(user_id).bind(now.micros()).fetch_all(db).await?);
+        Ok(rows.into_iter().filter_map(|(ip,)| ip.parse().ok()).collect())
     }
 
     async fn cached_session(&self, id: &str) -> Result<Option<Arc<CachedSession>>> {

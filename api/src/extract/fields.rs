@@ -50,6 +50,12 @@ impl Fields {
         Ok(text)
     }
 
+    /// What a person says, without blanks around it: nothing but blanks says nothing.
+    pub(crate) fn said(&self, name: &str, max: usize) -> Outcome<Option<String>> {
+        let said = self.words(name, max)?;
+        Ok(said.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
+    }
+
     /// A whole number of 32 bits; `""` is absent.
     pub(crate) fn integer(&self, name: &str) -> Outcome<Option<i64>> {
         let text = match self.raw(name) {
@@ -162,6 +168,13 @@ mod tests {
         assert_eq!(fields.integer("d").unwrap(), None);
         assert_eq!(fields.integer("e").unwrap_err().error, "e must be an integer");
         assert_eq!(fields.integer("f").unwrap_err().errors[0].field, "f");
+    }
+
+    #[test]
+    fn blanks_say_nothing() {
+        let fields = fields(json!({"a": " \n\u{a0}", "b": " so it is ", "c": null}));
+        assert_eq!((fields.said("a", 9).unwrap(), fields.said("c", 9).unwrap()), (None, None));
+        assert_eq!(fields.said("b", 11).unwrap().as_deref(), Some("so it is"));
     }
 
     #[test]

@@ -62,11 +62,13 @@ export function show(place, { query, signal }) {
 /** What is known and accepted for a while. It is counted, and ends on its own. */
 function exceptions(signal) {
   const list = h("div", {}, waiting(2));
+  const ended = h("input", { type: "checkbox", onchange: () => load() });
   const load = () => loading(list, signal, async () => {
-    const [all, rules] = await Promise.all([get("/api/exceptions", signal), get("/api/rules", signal)]);
+    const [all, rules] = await Promise.all([get(at("/api/exceptions", ended.checked ? { all: true } : {}), signal), get("/api/rules", signal)]);
     if (!all.length) return empty("None.", "An exception is made on the page of an alert, where it says “Accept this for a while”.");
     const title = new Map(rules.map((rule) => [rule.id, rule.title]));
-    const end = (row) => h("button", { type: "button", "aria-label": `End the exception for ${title.get(row.rule_id) ?? row.rule_id}`, onclick: async (event) => {
+    const stands = (row) => !row.ended_at && Date.parse(row.until) > Date.now();
+    const end = (row) => !stands(row) ? h("span", { class: "soft" }, row.ended_at ? ["Ended ", time(row.ended_at, "clock")] : "Expired") : h("button", { type: "button", "aria-label": `End the exception for ${title.get(row.rule_id) ?? row.rule_id}`, onclick: async (event) => {
       event.target.disabled = true;
       try {
         await call("DELETE", `/api/exceptions/${row.exception_id}`);
@@ -85,7 +87,8 @@ function exceptions(signal) {
     ], all);
   });
   load();
-  return panel("Exceptions", { id: "exceptions-title" }, list);
+  const side = h("label", { class: "soft small" }, ended, " Also those that have ended");
+  return panel("Exceptions", { id: "exceptions-title", side }, list);
 }
 
 function rows(rules, found, chosen, take) {

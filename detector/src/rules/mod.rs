@@ -9,6 +9,7 @@
 //! | `sigma` | the one place that knows rsigma-parser |
 //! | `load`, `link` | [`load()`]: one source over the other; references, order, revisions |
 //! | `check`, `limits` | [`check()`] for authors; where a rule can run, what it keeps |
+//! | `naming` | [`key_of_alerts`]: the key of a rule's alerts as people write it |
 //! | `share` | [`RuleSet::of_share`]: the rules that run where events are split by user, or by address |
 //! | [`model`](Rule) | what the engine sees |
 //! | `matcher`, `index`, `expression`, `text`, `field` | [`Matcher`]: which detections an activity matches |
@@ -32,6 +33,7 @@ mod link;
 mod load;
 mod matcher;
 mod model;
+mod naming;
 mod node;
 mod section;
 mod selection;
@@ -52,4 +54,5 @@ pub use limits::{distributable, memory_per_key, undistributable};
 pub use load::{Loaded, load};
 pub use matcher::{Matcher, Scratch};
 pub use model::*;
+pub use naming::{KeyPart, Misnamed, key_of_alerts};
 pub use source::RuleSource;

@@ -29,8 +29,8 @@ use crate::{Error, Result};
 
 pub use detection::{Change, Detected, DetectionBatch, Evidence, Stored};
 pub use read::{AlertFilter, AlertOrder};
-pub(crate) use steps::TAKEN_BACK;
-pub(crate) use subjects::Subject;
+pub(crate) use steps::{CAME_OUT, TAKEN_BACK};
+pub(crate) use subjects::{Subject, Subjects};
 pub use triage::{HistoryRow, Seen, Triage};
 
 /// An alert as it stands, with what people made of it.
@@ -67,6 +67,8 @@ pub(crate) fn stored(columns: Columns) -> Result<AlertRow> {
     alert.suppressed = suppressed != 0;
     alert.status = status;
     alert.verdict = verdict;
+    // The column goes on saying which exception kept it out, for the count; one that has come out is kept out by none.
+    let exception_id = exception_id.filter(|_| alert.suppressed);
     Ok(AlertRow { alert, reason, assignee, exception_id, updated_at: Timestamp::from_micros(at) })
 }
 

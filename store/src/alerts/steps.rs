@@ -1,8 +1,9 @@
-//! How an alert came to its present state: opened, escalated, taken back, judged. Risk is a function of these.
+//! How an alert came to its present state: opened, escalated, taken back, come out from behind an exception, judged. Risk
+//! is a function of these.
 
 use std::collections::HashMap;
 
-use domain::{Severity, Timestamp};
+use domain::{Alert, Severity, Timestamp};
 use uuid::Uuid;
 
 use crate::Result;
@@ -22,8 +23,11 @@ lists! {
         "?", ") ORDER BY step";
 }
 
-/// The step by which an alert is taken back; escalations stay far below it, verdicts count on from [`JUDGED`].
+/// The step by which an alert is taken back; escalations stay far below it, verdicts count on from [`JUDGED`]. The engine
+/// knows no steps above it.
 pub(crate) const TAKEN_BACK: i64 = 1_000;
+/// The step by which an alert that an exception kept out came into the queue: nothing of it counts for anybody before.
+pub(crate) const CAME_OUT: i64 = 1_500;
 /// The first verdict's step.
 pub(crate) const JUDGED: i64 = 2_000;
 
@@ -91,6 +95,19 @@ pub(crate) fn of_change(change: &Change, now: Timestamp) -> Vec<Step> {
         });
     }
     steps
+}
+
+/// That an alert came into the queue which had been kept out of it.
+pub(crate) fn came_out(alert: &Alert, now: Timestamp) -> Step {
+    Step {
+        step: CAME_OUT,
+        kind: "came_out".into(),
+        at: now,
+        severity: alert.severity,
+        points: alert.risk,
+        observed: alert.observed,
+        event: None,
+    }
 }
 
 /// The steps of some alerts as stored, each alert's in order.

@@ -22,7 +22,8 @@ statements! {
               status, updated_at, document, log_topic, log_part) \
               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     UPDATE = "UPDATE alerts SET at = ?, severity = ?, risk = ?, first_event_at = ?, last_event_at = ?, state = ?, \
-              revision = ?, crossing_event = ?, updated_at = ?, document = ? WHERE alert_id = ?";
+              revision = ?, crossing_event = ?, suppressed = ?, exception_id = COALESCE(?, exception_id), updated_at = ?, \
+              document = ? WHERE alert_id = ?";
 }
 
 /// The status of an alert that nobody has looked at.
@@ -172,26 +173,23 @@ async fn plan(
         }
         (None, _) => {}
     }
-    let exception;
     match before {
         Some(row) => {
-            // What people said stands, and so does whether it is shown; each write is a revision.
+            // What people said stands; each write is a revision.
             after.revision = row.alert.revision + 1;
             after.status.clone_from(&row.alert.status);
             after.verdict.clone_from(&row.alert.verdict);
-            after.suppressed = row.alert.suppressed;
-            exception = row.exception_id;
         }
         None => {
             after.revision = after.revision.max(1);
             after.status = UNTOUCHED.to_owned();
             after.verdict = None;
-            exception = standing.covering(tx, &after).await?;
-            after.suppressed = exception.is_some() || exceptions::is_muted(tx, change).await?;
         }
     }
     let same = before.is_some_and(|row| !has_other_evidence(&row.alert, &after));
     let subjects = if same { old_subjects.clone() } else { subjects::resolve(tx, &after, events).await? };
+    let exception;
+    (after.suppressed, exception) = exceptions::kept_out(tx, change, before, &subjects, standing).await?;
     let wanted = steps::of_change(change, tx.now);
     let old = |step: &steps::Step| had.iter().find(|other| other.step == step.step);
     // Taken back once is taken back at that time.
@@ -199,9 +197,12 @@ async fn plan(
         Some(other) => other == step || (step.step == steps::TAKEN_BACK && other.kind == step.kind),
         None => false,
     };
-    let added = wanted.iter().filter(|step| !unchanged(step)).cloned().collect();
+    let mut added: Vec<steps::Step> = wanted.iter().filter(|step| !unchanged(step)).cloned().collect();
+    if before.is_some_and(|row| row.alert.suppressed) && !after.suppressed {
+        added.push(steps::came_out(&after, tx.now));
+    }
     let gone = |step: &&steps::Step| {
-        step.step < steps::JUDGED
+        step.step <= steps::TAKEN_BACK
             && wanted.iter().find(|other| other.step == step.step).is_none_or(|other| !unchanged(other))
     };
     let removed = had.iter().filter(gone).cloned().collect();
@@ -233,7 +234,11 @@ async fn write(tx: &mut Tx, plan: &Plan, events: &HashMap<Uuid, Activity>, parti
     if plan.before.is_some() {
         let state = alert.state.as_str();
         let (severity, risk, revision) = (rank(alert.severity), alert.risk, alert.revision);
-        run_in_tx!(tx, UPDATE, at, severity, risk, first, last, state, revision, crossing, now, &document, of);
+        let (suppressed, exception) = (i64::from(alert.suppressed), plan.exception);
+        run_in_tx!(
+            tx, UPDATE, at, severity, risk, first, last, state, revision, crossing, suppressed, exception, now,
+            &document, of
+        );
     } else {
         let user = alert.user.as_deref().map(|user| clipped(&domain::username_key(user), 255));
         run_in_tx!(
@@ -286,7 +291,9 @@ fn stale_flag(before: Option<&Alert>, after: &Alert) -> Option<flags::Stale> {
     let Some(before) = before.filter(|before| before.severity != Severity::Informational) else {
         return Some(flags::Stale::Missing);
     };
-    let looks = before.severity != after.severity || is_void(before.state) != is_void(after.state);
+    let looks = before.severity != after.severity
+        || is_void(before.state) != is_void(after.state)
+        || before.suppressed != after.suppressed;
     if before.crossing_event != after.crossing_event || before.at != after.at {
         return Some(flags::Stale::Moved);
     }

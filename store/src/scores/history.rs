@@ -7,7 +7,7 @@ use domain::risk::{Contribution, HALF_LIFE, Risk, risk};
 use uuid::Uuid;
 
 use crate::Result;
-use crate::alerts::TAKEN_BACK;
+use crate::alerts::{CAME_OUT, TAKEN_BACK};
 use crate::query::{Query, id};
 use crate::scores::Evidence;
 
@@ -19,7 +19,10 @@ pub(crate) const REACH: i64 = 16 * HALF_LIFE;
 pub(crate) struct Event {
     pub(crate) alert: Uuid,
     pub(crate) step: i64,
+    /// From when on it counts.
     pub(crate) at: Timestamp,
+    /// When it happened. Earlier, where an exception kept the alert out.
+    happened: Timestamp,
     /// 0: a signal.
     pub(crate) severity: i64,
     pub(crate) points: i64,
@@ -42,13 +45,16 @@ pub(crate) fn query(user_key: &str, from: Timestamp) -> Query {
         .and("s.at >= ?", [from.plus(-REACH).into()])
 }
 
-/// The steps in their order: time, alert, step.
+/// The steps in their order: time, alert, step. Of an alert that came out from behind an exception nothing counts before
+/// that, and what it had risen to by then is one step.
 pub(crate) fn events(rows: Vec<Columns>) -> Result<Vec<Event>> {
     let read = |(alert, step, at, severity, points, family, first, last, session_id): Columns| {
+        let at = Timestamp::from_micros(at);
         Ok(Event {
             alert: id(&alert)?,
             step,
-            at: Timestamp::from_micros(at),
+            at,
+            happened: at,
             severity,
             points,
             family,
@@ -56,8 +62,24 @@ pub(crate) fn events(rows: Vec<Columns>) -> Result<Vec<Event>> {
             session_id,
         })
     };
-    let mut events = rows.into_iter().map(read).collect::<Result<Vec<Event>>>()?;
+    let events = rows.into_iter().map(read).collect::<Result<Vec<Event>>>()?;
+    let (out, mut events): (Vec<Event>, Vec<Event>) = events.into_iter().partition(|event| event.step == CAME_OUT);
+    for Event { alert, at: since, .. } in out {
+        let rose = |event: &Event| event.alert == alert && event.step < TAKEN_BACK && event.happened <= since;
+        let last = events.iter().filter(|event| rose(event)).map(|event| event.step).max();
+        events.retain(|event| !rose(event) || Some(event.step) == last);
+        for event in events.iter_mut().filter(|event| event.alert == alert) {
+            event.at = event.at.max(since);
+        }
+    }
     events.sort_by_key(|event| (event.at, event.alert, event.step));
+    Ok(events)
+}
+
+/// The same as it was known at a time.
+pub(crate) fn events_by(rows: Vec<Columns>, as_of: Timestamp) -> Result<Vec<Event>> {
+    let mut events = events(rows)?;
+    events.retain(|event| event.at <= as_of);
     Ok(events)
 }
 
@@ -93,7 +115,8 @@ impl<'a> Known<'a> {
             .map(|event| Contribution {
                 alert: event.alert,
                 points: event.points,
-                at: event.at,
+                // As old as it is: that it was hidden makes nothing new.
+                at: event.happened,
                 family: event.family.clone(),
                 // What came later was not known then.
                 span: (event.span.0.min(as_of), event.span.1.min(as_of)),
@@ -118,7 +141,8 @@ mod tests {
     fn event(alert: u128, step: i64, minute: i64, points: i64) -> Event {
         let at = Timestamp::from_micros(minute * domain::MINUTE);
         let alert = Uuid::from_u128(alert);
-        Event { alert, step, at, severity: 2, points, family: alert.to_string(), span: (at, at), session_id: None }
+        let (family, span) = (alert.to_string(), (at, at));
+        Event { alert, step, at, happened: at, severity: 2, points, family, span, session_id: None }
     }
 
     #[test]

@@ -143,9 +143,8 @@ impl Store {
     /// # Errors
     /// The database cannot be read.
     pub async fn user_risk(&self, user_key: &str, as_of: Timestamp) -> Result<UserRisk> {
-        let steps: Vec<history::Columns> =
-            rows_in_db!(self, history::query(user_key, as_of).and("s.at <= ?", [as_of.into()]));
-        let steps = history::events(steps)?;
+        let steps: Vec<history::Columns> = rows_in_db!(self, history::query(user_key, as_of));
+        let steps = history::events_by(steps, as_of)?;
         let mut known = Known::default();
         steps.iter().for_each(|step| known.add(step));
         let (risk, evidence) = known.risk(as_of);

@@ -17,6 +17,7 @@ crate::on_both_engines!(
     a_session_lives_until_it_ends_expires_or_its_user_goes,
     a_session_of_a_user_who_is_gone_does_not_start,
     another_process_ends_sessions_too,
+    whose_a_session_was_and_where_those_that_live_began,
 );
 
 pub(crate) async fn make(ground: &Ground, name: &str, role: Role) -> UserRow {
@@ -292,4 +293,23 @@ async fn another_process_ends_sessions_too(ground: Ground) {
     assert!(!alive(&ground, "one").await);
     assert_eq!(ground.store.user(user.user_id).await.expect("user").expect("there").password_hash, "reset");
     other.close().await;
+}
+
+async fn whose_a_session_was_and_where_those_that_live_began(ground: Ground) {
+    let (ada, bob) = (make(&ground, "Ada", Role::Admin).await, make(&ground, "Bob", Role::Admin).await);
+    for session in ["one", "two"] {
+        log_in(&ground, session, &ada).await.expect("session");
+    }
+    let own = async |session, user| ground.store.is_session_of(session, user).await.expect("sessions");
+    let now = || domain::Clock::now(&*ground.clock);
+    let live = async || ground.store.live_sources(ada.user_id, now()).await.expect("sessions").len();
+    assert!(own("two", &ada).await && !own("two", &bob).await && !own("three", &ada).await);
+    assert_eq!(live().await, 2);
+    let sources = ground.store.live_sources(ada.user_id, now()).await.expect("sessions");
+    assert_eq!(sources[0], "192.0.2.1".parse::<IpAddr>().expect("ip"));
+    ground.store.end_session("two", ground.activity("Logout")).await.expect("ended");
+    assert!(own("two", &ada).await, "also when it has ended");
+    assert_eq!(live().await, 1);
+    ground.clock.advance(12 * HOUR);
+    assert_eq!(live().await, 0);
 }

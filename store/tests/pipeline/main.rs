@@ -5,6 +5,7 @@
 mod harness;
 
 mod detection;
+mod exceptions;
 mod ingest;
 mod logs;
 mod overview;

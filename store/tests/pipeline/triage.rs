@@ -1,9 +1,7 @@
-//! What people make of alerts, and what they except.
-
-use std::collections::BTreeMap;
+//! What people make of alerts.
 
 use domain::{Alert, Severity};
-use store::{AlertFilter, Error, NewException, ScoreFilter, Seen, Triage};
+use store::{AlertFilter, Error, ScoreFilter, Seen, Triage};
 use uuid::Uuid;
 
 use crate::harness::Ground;
@@ -14,7 +12,6 @@ crate::on_both_engines!(
     what_was_judged_is_kept_when_the_engine_writes_again,
     nothing_is_done_where_one_has_changed_or_is_missing,
     two_who_judge_at_once_do_not_overwrite_each_other,
-    an_exception_keeps_alerts_out_of_everything_but_the_count,
     a_verdict_may_keep_a_rule_quiet,
 );
 
@@ -127,49 +124,6 @@ async fn two_who_judge_at_once_do_not_overwrite_each_other(ground: Ground) {
     }
     assert_eq!(done, 1);
     assert_eq!(ground.store.alert_history(one.alert_id).await.expect("history").len(), 1);
-}
-
-async fn an_exception_keeps_alerts_out_of_everything_but_the_count(ground: Ground) {
-    let new = NewException {
-        rule_id: "rule-1".into(),
-        key: BTreeMap::from([("user".to_owned(), "ada".to_owned())]),
-        until: at(60),
-        reason: "a test of the backup".into(),
-        by_user: "root".into(),
-    };
-    let activity = ground.activity("Admin");
-    let made = ground.store.create_exception(new.clone(), move |_| activity).await.expect("made");
-    let covered = alert(1, "ada", Severity::High, 1, 0);
-    let mut other = alert(1, "bob", Severity::High, 2, 0);
-    other.alert_id = Uuid::from_u128(2);
-    let done = detect(&ground, vec![covered.clone(), other, alert(3, "ada", Severity::Low, 3, 0)]).await;
-    assert_eq!((done.new, done.suppressed), (3, 1));
-    assert_eq!(risk(&ground, 0).await, 21.0);
-    let names = |rows: Vec<store::AlertRow>| -> Vec<String> {
-        let mut names: Vec<String> = rows.into_iter().map(|row| row.alert.explanation).collect();
-        names.sort();
-        names
-    };
-    let shown = ground.store.alerts(AlertFilter { limit: 9, ..AlertFilter::default() }).await.expect("alerts");
-    assert_eq!(names(shown), ["ada did it", "bob did it"]);
-    let hidden = AlertFilter { suppressed: true, limit: 9, ..AlertFilter::default() };
-    assert_eq!(ground.store.alerts(hidden).await.expect("alerts")[0].exception_id, Some(made.exception_id));
-    let flags = store::FlagFilter { limit: 9, ..store::FlagFilter::default() };
-    assert_eq!(ground.store.flagged_activities(flags).await.expect("flags").len(), 2);
-    // It goes on being counted, and stays where it is.
-    detect(&ground, vec![Alert { event_count: 9, ..covered.clone() }]).await;
-    let rows = ground.store.exceptions(at(0)).await.expect("exceptions");
-    assert_eq!(rows.iter().map(|row| (&row.exception, row.suppressed)).collect::<Vec<_>>(), [(&new, 1)]);
-    let row = ground.store.alert(covered.alert_id).await.expect("alert").expect("there");
-    assert!(row.alert.suppressed && row.alert.event_count == 9);
-    // Ended or run out, it covers nothing new.
-    assert!(ground.store.exceptions(at(60)).await.expect("exceptions").is_empty());
-    ground.store.end_exception(made.exception_id, ground.activity("Admin")).await.expect("ended");
-    let again = ground.store.end_exception(made.exception_id, ground.activity("Admin")).await;
-    assert!(matches!(again, Err(Error::NotFound)));
-    let mut later = alert(1, "ada", Severity::High, 4, 30);
-    later.alert_id = Uuid::from_u128(4);
-    assert_eq!(detect(&ground, vec![later]).await.suppressed, 0);
 }
 
 async fn a_verdict_may_keep_a_rule_quiet(ground: Ground) {

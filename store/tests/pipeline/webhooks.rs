@@ -26,7 +26,7 @@ crate::on_both_engines!(
     old_deliveries_are_forgotten,
 );
 
-async fn webhook(ground: &Ground, name: &str, minimum_severity: Severity) -> WebhookRow {
+pub(crate) async fn webhook(ground: &Ground, name: &str, minimum_severity: Severity) -> WebhookRow {
     let new = NewWebhook {
         name: name.to_owned(),
         url: format!("https://example.org/{name}/secret"),
@@ -46,7 +46,7 @@ async fn deliveries(ground: &Ground, webhook: &WebhookRow) -> Vec<DeliveryRow> {
     rows
 }
 
-async fn told(ground: &Ground, webhook: &WebhookRow) -> Vec<String> {
+pub(crate) async fn told(ground: &Ground, webhook: &WebhookRow) -> Vec<String> {
     deliveries(ground, webhook).await.into_iter().map(|row| row.event).collect()
 }
 

@@ -52,6 +52,8 @@ async fn an_exception_is_made_of_an_alert_and_ended_among_the_rules() {
     browser.go("/#/rules").await;
     browser.click("[aria-labelledby=exceptions-title] tbody button").await;
     browser.shows("[aria-labelledby=exceptions-title]", "None.").await;
+    browser.click("[aria-labelledby=exceptions-title] input[type=checkbox]").await;
+    browser.shows("[aria-labelledby=exceptions-title] tbody", "Ended").await;
     assert!(admin.get("/api/exceptions").await.expect(200).rows().is_empty());
     browser.close().await;
 }

@@ -1,8 +1,8 @@
-//! Triage and exceptions.
+//! Triage.
 
-use domain::{DAY, Severity};
+use domain::Severity;
 use serde_json::{Value, json};
-use story_tests::{Actor, TestApp};
+use story_tests::TestApp;
 
 /// An alert about `user`, as if the detector had found it.
 async fn raised(app: &TestApp, user: &str) -> String {
@@ -210,55 +210,9 @@ async fn a_supervisor_judges_others_only() {
     let _ = admin.patch(&format!("/api/alerts/{id}"), closing()).await.expect(200);
 }
 
-async fn except(admin: &Actor, key: Value, until: domain::Timestamp) -> story_tests::Answer {
-    let rules = admin.get("/api/rules").await.expect(200).rows();
-    let body = json!({ "rule_id": rules[0]["id"], "key": key, "until": until.to_string(), "reason": "a nightly job" });
-    admin.post("/api/exceptions", body).await
-}
-
 #[tokio::test]
-async fn exceptions_are_bounded_and_never_cover_their_maker() {
-    let app = TestApp::start().await;
-    let admin = app.admin().await;
-    let now = app.now();
-    let made = except(&admin, json!({ "user": "robot" }), now.plus(DAY)).await.expect(201).json();
-    assert_eq!(made["exception"]["key"], json!({ "user": "robot" }));
-    for key in [
-        json!({ "user": "ADMIN" }),
-        json!({ "session_id": admin.session }),
-        json!({ "source_ip": "127.0.0.1" }),
-        json!({ "resource": "inventory" }),
-    ] {
-        let _ = except(&admin, key, now.plus(DAY)).await.expect(403);
-    }
-    for (key, until) in [
-        (json!({}), now.plus(DAY)),
-        (json!("x"), now.plus(DAY)),
-        (json!({ "user": "robot" }), now.plus(-DAY)),
-        (json!({ "user": "robot" }), now.plus(366 * DAY)),
-    ] {
-        let _ = except(&admin, key, until).await.expect(400);
-    }
-    let listed = admin.get("/api/exceptions").await.expect(200).rows();
-    assert_eq!(listed.len(), 1);
-    let path = format!("/api/exceptions/{}", made["exception"]["exception_id"]);
-    let _ = admin.delete(&path).await.expect(200);
-    assert!(admin.get("/api/exceptions").await.expect(200).rows().is_empty());
-    let again = except(&admin, json!({ "user": "robot" }), now.plus(DAY)).await.expect(201).json();
-    let body = json!({ "exception_id": again["exception"]["exception_id"] });
-    let _ = admin.call("DELETE", "/api/exceptions").json(&body).send().await.expect(200);
-    let acts = app.journal().await.into_iter().filter(|a| a["action"] == "Admin" && a["outcome"] == "success").count();
-    assert_eq!(acts, 4);
-}
-
-#[tokio::test]
-async fn rules_are_shown_and_exceptions_are_made_of_them() {
+async fn rules_are_shown() {
     let app = TestApp::start().await;
     let rules = app.supervisor().await.get("/api/rules").await.expect(200).rows();
     assert!(rules.len() > 19 && rules.iter().all(|rule| rule["id"].is_string() && rule["title"].is_string()));
-    let admin = app.admin().await;
-    let body =
-        json!({ "rule_id": "other", "key": { "user": "x" }, "until": app.now().plus(DAY).to_string(), "reason": "x" });
-    let answer = admin.post("/api/exceptions", body).await.expect(400);
-    assert_eq!(answer.json()["errors"][0]["field"], "rule_id");
 }

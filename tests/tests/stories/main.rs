@@ -4,6 +4,7 @@ mod activities;
 mod alerts;
 mod analytics;
 mod conventions;
+mod exceptions;
 mod idempotency;
 mod input;
 mod inventory;

@@ -1,206 +1,16 @@
 //! The worker over a real store: what it finds, that it goes on after any kind of end, and what it says it has missed.
 
-use std::sync::Arc;
+mod world;
+
 use std::time::Duration;
 
-use bus::Record;
-use detector::backtest::Backtest;
-use detector::engine::Settings;
 use detector::reprocess::reprocess;
-use detector::rules::{RuleSet, RuleSource, load};
-use detector::worker::{Parts, Status, WorkerError, passed_by, run};
-use domain::{Activity, Alert, AlertState, HOUR, MINUTE, ManualClock, Partition, SECOND, Severity, Timestamp};
-use store::{AlertFilter, DETECTOR, INGEST, IngestRecord, Move, Store};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use detector::worker::WorkerError;
+use domain::{Activity, Alert, AlertState, HOUR, Partition, SECOND, Severity, Timestamp};
+use store::{AlertFilter, DETECTOR, INGEST};
 use uuid::Uuid;
 
-/// Guessing alerts at once; a return after silence waits for the watermark.
-const RULES: &str = "
-title: Failed
-id: 00000000-0000-4000-8000-000000000001
-name: failed
-logsource: {category: activity}
-detection:
-    selection: {action: LoginFailed}
-    condition: selection
-level: informational
----
-title: Guessing
-id: 00000000-0000-4000-8000-000000000002
-correlation:
-    type: event_count
-    rules: [failed]
-    group-by: [user]
-    timespan: 60s
-    condition: {gte: 3}
-level: low
-analytics: {v: 1, escalate: [{at: 6, to: high}]}
----
-title: Awake
-id: 00000000-0000-4000-8000-000000000003
-logsource: {category: activity}
-detection:
-    selection: {action: Login}
-    condition: selection
-level: medium
-analytics: {v: 1, episode: 1m, when: {after_silence: 5m}}
-";
-
-struct World {
-    store: Store,
-    clock: Arc<ManualClock>,
-    rules: Arc<RuleSet>,
-    settings: Settings,
-    _folder: tempfile::TempDir,
-}
-
-struct Running {
-    stop: CancellationToken,
-    task: JoinHandle<Result<(), WorkerError>>,
-    status: Arc<Status>,
-}
-
-fn rules(text: &str) -> Arc<RuleSet> {
-    Arc::new(load(&[RuleSource::text("test.yml", text)]).expect("valid rules").rules)
-}
-
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_micros(1_700_000_000 * SECOND + second * SECOND)
-}
-
-fn activity(user: &str, action: &str, second: i64, n: u128) -> Activity {
-    let mut activity = Activity::new(Uuid::from_u128(n), action, at(second));
-    activity.user = Some(user.to_owned());
-    activity
-}
-
-impl World {
-    async fn new() -> Self {
-        let folder = tempfile::tempdir().expect("folder");
-        let clock = Arc::new(ManualClock::at(at(0)));
-        let store = Store::open_sqlite(&folder.path().join("a.db"), clock.clone()).await.expect("store");
-        store.migrate().await.expect("schema");
-        Self { store, clock, rules: rules(RULES), settings: Settings::default(), _folder: folder }
-    }
-
-    fn parts(&self) -> Parts {
-        Parts {
-            store: self.store.clone(),
-            rules: self.rules.clone(),
-            settings: self.settings.clone(),
-            lateness: 5 * MINUTE,
-            passed: passed_by(self.clock.clone()),
-            status: Arc::default(),
-            partition: Partition::JOURNAL,
-        }
-    }
-
-    fn start(&self) -> Running {
-        let (parts, stop) = (self.parts(), CancellationToken::new());
-        let status = parts.status.clone();
-        Running { task: tokio::spawn(run(parts, stop.clone())), stop, status }
-    }
-
-    async fn append(&self, activities: &[Activity]) {
-        for activity in activities {
-            self.store.append(activity.clone()).await.expect("appended");
-        }
-    }
-
-    /// Does what ingest does, with at most so many records.
-    async fn ingest(&self, limit: usize) {
-        let from = self.store.offset(INGEST).await.expect("offset");
-        let page = self.store.journal_page(from, limit).await.expect("journal");
-        let Some(last) = page.last().map(|record| record.seq) else { return };
-        let activities = page.into_iter().filter(|record| record.topic == domain::Topic::Activity).map(Record::from);
-        let records = activities.map(|Record { seq, payload, activity, .. }| IngestRecord::Activity {
-            seq,
-            payload,
-            activity: activity.expect("an activity"),
-        });
-        self.store.apply_ingest(Move::journal(from, last), records.collect()).await.expect("ingested");
-    }
-
-    /// Waits until everything in the journal is done and stored.
-    async fn caught_up(&self) {
-        let last = self.store.journal_status().await.expect("journal").last_seq;
-        eventually("the detector to catch up", async || self.store.offset(DETECTOR).await.expect("offset") >= last)
-            .await;
-    }
-
-    /// Waits until the worker has decided everything that has happened.
-    async fn settled(&self, running: &Running) {
-        let now = at(100_000);
-        self.clock.set(now);
-        let end = now.plus(-6 * MINUTE);
-        eventually("the watermark", async || running.status.watermark().is_some_and(|watermark| watermark >= end))
-            .await;
-        self.caught_up().await;
-    }
-
-    async fn alerts(&self) -> Vec<Alert> {
-        let rows = self.store.alerts(AlertFilter { limit: 1_000, ..AlertFilter::default() }).await.expect("alerts");
-        let mut alerts: Vec<Alert> = rows.into_iter().map(|row| row.alert).collect();
-        alerts.sort_by(|a, b| (a.at, &a.rule_id, &a.key).cmp(&(b.at, &b.rule_id, &b.key)));
-        alerts
-    }
-
-    /// What a backtest makes of the same activities.
-    fn offline(&self, activities: &[Activity]) -> Vec<Alert> {
-        let mut backtest = Backtest::new(self.rules.clone(), self.settings.clone(), 5 * MINUTE);
-        activities.iter().for_each(|activity| backtest.stored(activity));
-        backtest.finish().0
-    }
-}
-
-impl Running {
-    async fn stop(self) {
-        self.stop.cancel();
-        self.task.await.expect("no panic").expect("a clean end");
-    }
-
-    /// As if the process had been killed: at whatever point it waits.
-    async fn kill(self) {
-        self.task.abort();
-        drop(self.task.await);
-    }
-}
-
-/// Equal but for id and revision, which say how the alert came about.
-fn assert_same(got: &[Alert], expected: &[Alert], when: &str) {
-    let shown = |alerts: &[Alert]| -> Vec<String> {
-        let alone = |alert: &Alert| Alert { alert_id: Uuid::nil(), revision: 0, ..alert.clone() };
-        alerts.iter().map(|alert| format!("{:?}", alone(alert))).collect()
-    };
-    for (got, expected) in shown(got).iter().zip(&shown(expected)) {
-        assert!(got == expected, "{when}:\n     got {got}\nexpected {expected}");
-    }
-    assert_eq!(got.len(), expected.len(), "{when}");
-}
-
-async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    for _ in 0..6_000 {
-        if holds().await {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("waited in vain for {what}");
-}
-
-/// Three users who are guessed at and come in, twice with a quiet between; some events arrive out of order.
-fn history() -> Vec<Activity> {
-    let mut all = Vec::new();
-    for n in 0..90_u128 {
-        let user = ["ann", "bob", "cem"][usize::try_from(n % 3).expect("small")];
-        let received = 3 * i64::try_from(n).expect("small") + if n >= 50 { 900 } else { 0 };
-        let second = received - if n % 5 == 0 { 20 } else { 0 };
-        let action = if n % 9 == 8 { "Login" } else { "LoginFailed" };
-        all.push(Activity { received_at: at(received + 1), ..activity(user, action, second, n + 1) });
-    }
-    all
-}
+use world::{RULES, World, activity, assert_same, at, eventually, history, rules};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_alerts_are_those_of_a_backtest_and_flags_and_risk_follow() {
@@ -248,6 +58,44 @@ async fn a_restart_in_the_middle_of_an_episode_changes_nothing() {
         let after = world.alerts().await;
         assert_same(&after, &world.offline(&history), &format!("{ingested} records ingested, {snapshot}"));
         assert!(before.iter().all(|alert| after.iter().any(|other| other.alert_id == alert.alert_id)), "same ids");
+        running.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_outlives_its_exception_comes_out_after_a_restart_too() {
+    for snapshot in [true, false] {
+        let world = World::new().await;
+        let known = store::NewException {
+            rule_id: "00000000-0000-4000-8000-000000000002".into(),
+            key: [("user".to_owned(), "ann".to_owned())].into(),
+            until: at(118),
+            reason: "a drill".into(),
+            by_user: "root".into(),
+        };
+        let act = activity("root", "Admin", 0, 1_000_000);
+        world.store.create_exception(known, move |_| act).await.expect("an exception");
+        let history = history();
+        let (first, rest) = history.split_at(40);
+        let running = world.start();
+        world.append(first).await;
+        world.caught_up().await;
+        running.stop().await;
+        let hidden = AlertFilter { suppressed: true, limit: 9, ..AlertFilter::default() };
+        let hidden = world.store.alerts(hidden).await.expect("alerts");
+        assert!(hidden.len() == 1 && hidden[0].alert.state == AlertState::Open, "in the middle of an episode");
+        let of_ann = |alert: &&Alert| alert.rule == "Guessing" && alert.key["user"] == "ann";
+        assert_eq!(world.alerts().await.iter().filter(of_ann).count(), 0);
+        if !snapshot {
+            assert_eq!(world.store.forget_snapshots_but(Partition::JOURNAL, None).await.expect("removed"), 1);
+        }
+        world.clock.set(at(120));
+        let running = world.start();
+        world.append(rest).await;
+        world.settled(&running).await;
+        let after = world.alerts().await;
+        assert_same(&after, &world.offline(&history), &format!("snapshot {snapshot}"));
+        assert_eq!(after.iter().find(of_ann).expect("out").alert_id, hidden[0].alert.alert_id);
         running.stop().await;
     }
 }
