@@ -11,6 +11,7 @@ impl From<store::Error> for Problem {
             store::Error::Duplicate => Self::conflict("This already exists."),
             store::Error::Conflict(sentence) => Self::conflict(sentence),
             store::Error::Outdated(_) => Self::conflict("This has changed meanwhile; nothing was done. Load it again."),
+            store::Error::Missing(member) => Self::field(member, format!("{member} is required")),
             store::Error::Overloaded => {
                 Self::overloaded("The server is busy; nothing was done. Try again in a moment.")
                     .because("store overloaded")

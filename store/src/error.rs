@@ -25,6 +25,9 @@ pub enum Error {
     /// These are not as somebody saw them.
     #[error("{} of them changed meanwhile", .0.len())]
     Outdated(Vec<Uuid>),
+    /// The present state asks for a member that is not there: its name.
+    #[error("{0} is missing")]
+    Missing(&'static str),
     /// Too much is waiting, or the database cannot be had in time: try again later.
     #[error("the database is overloaded")]
     Overloaded,
@@ -49,6 +52,7 @@ impl Error {
             Self::Duplicate => Self::Duplicate,
             Self::Conflict(sentence) => Self::Conflict(sentence.clone()),
             Self::Outdated(ids) => Self::Outdated(ids.clone()),
+            Self::Missing(member) => Self::Missing(member),
             Self::Overloaded => Self::Overloaded,
             Self::DiskFull => Self::DiskFull,
             Self::Fault(cause) => Self::fault(cause.to_string()),

@@ -27,6 +27,11 @@ impl Fields {
         self.0.get(name).filter(|value| !value.is_null())
     }
 
+    /// Whether the member is there at all, be it as `null`: for what `null` takes away.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// Text, the empty string included. A number is read as its text: forms do not care.
     pub(crate) fn text(&self, name: &str) -> Outcome<Option<String>> {
         let text = match self.raw(name) {
@@ -171,10 +176,11 @@ mod tests {
     }
 
     #[test]
-    fn blanks_say_nothing() {
+    fn blanks_say_nothing_and_null_is_there() {
         let fields = fields(json!({"a": " \n\u{a0}", "b": " so it is ", "c": null}));
         assert_eq!((fields.said("a", 9).unwrap(), fields.said("c", 9).unwrap()), (None, None));
         assert_eq!(fields.said("b", 11).unwrap().as_deref(), Some("so it is"));
+        assert!(fields.has("c") && !fields.has("d"));
     }
 
     #[test]

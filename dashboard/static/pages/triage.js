@@ -71,10 +71,11 @@ export function triage(alert, tag, reload) {
 
   const takeUp = h("button", { type: "button", id: "acknowledge", onclick: () => change({ status: "acknowledged", assignee: user().username }, "The alert is yours") },
     alert.status === "acknowledged" ? "Take it over" : "Take it up");
+  const leave = alert.assignee ? h("button", { type: "button", id: "leave", onclick: () => change({ status: "open", assignee: null }, "The alert waits for somebody") }, "Leave it to others") : null;
   const form = h("form", { class: "triage", novalidate: true, onsubmit: close },
     h("fieldset", {}, h("legend", {}, "What was it?"), radios),
     field("How do you know?", reason),
-    h("div", { class: "buttons" }, h("button", { class: "primary", type: "submit", id: "close-alert" }, "Close the alert"), takeUp));
+    h("div", { class: "buttons" }, h("button", { class: "primary", type: "submit", id: "close-alert" }, "Close the alert"), takeUp, leave));
   if (alert.status === "closed") {
     const reopen = h("button", { type: "button", id: "reopen", onclick: () => change({ status: "open" }, "The alert is open again") }, "Open it again");
     put(place, facts([["Verdict", words(alert.verdict)], ["Reason", alert.reason], ["Closed by", alert.history.at(-1)?.by]]), told, h("div", { class: "buttons" }, reopen));

@@ -51,7 +51,7 @@ pub struct HistoryRow {
     pub status: String,
     /// The verdict from then on.
     pub verdict: Option<String>,
-    /// The reason from then on.
+    /// Why, in the words of this act.
     pub reason: Option<String>,
     /// Who looked after it from then on.
     pub assignee: Option<String>,
@@ -90,7 +90,8 @@ impl Store {
     /// Changes the triage of alerts and records the activity, all in one transaction. The rows in the order of the ids.
     ///
     /// # Errors
-    /// `NotFound` where one of them does not exist, `Outdated` where some are not as they were seen; nothing was done.
+    /// `NotFound` where one of them does not exist, `Outdated` where some are not as they were seen, `Missing` where one
+    /// would get another verdict than it has and there is no reason; nothing was done.
     pub async fn triage(
         &self,
         ids: Vec<Uuid>,
@@ -127,7 +128,7 @@ type Judged = (AlertRow, subjects::Subjects);
 async fn triage(tx: &mut Tx, ids: &[Uuid], seen: &Seen, change: &Triage, activity: &Activity) -> Result<Vec<AlertRow>> {
     let mut found: Vec<Judged> = Vec::with_capacity(ids.len());
     let mut stale = Stale::new();
-    let mut outdated = Vec::new();
+    let (mut outdated, mut unreasoned) = (Vec::new(), false);
     for alert_id in ids.iter().collect::<BTreeSet<_>>() {
         let query = Query::new(COLUMNS).and("a.alert_id = ?", [(*alert_id).into()]).held(tx);
         let rows: Vec<Columns> = rows_in_tx!(tx, query);
@@ -136,6 +137,8 @@ async fn triage(tx: &mut Tx, ids: &[Uuid], seen: &Seen, change: &Triage, activit
             outdated.push(*alert_id);
             continue;
         }
+        let (had, new) = (&row.alert.verdict, &change.verdict);
+        unreasoned |= had.is_some() && new.is_some() && had != new && change.reason.is_none();
         let subjects = subjects::stored(tx, &[*alert_id]).await?.remove(alert_id).unwrap_or_default();
         if change.verdict.is_some() && !row.alert.suppressed {
             for (user, subject) in &subjects {
@@ -146,6 +149,9 @@ async fn triage(tx: &mut Tx, ids: &[Uuid], seen: &Seen, change: &Triage, activit
     }
     if !outdated.is_empty() {
         return Err(Error::Outdated(outdated));
+    }
+    if unreasoned {
+        return Err(Error::Missing("reason"));
     }
     scores::lock(tx, &stale).await?;
     for (row, _) in &mut found {
@@ -192,7 +198,8 @@ async fn judge(tx: &mut Tx, row: &mut AlertRow, change: &Triage) -> Result<()> {
     }
     row.alert.revision += 1;
     row.updated_at = now;
-    run_in_tx!(tx, LOG, of, now.micros(), &change.by_user, &status, &verdict, &reason, &assignee);
+    // The alert keeps the reason that it has; that of another act is not this one's.
+    run_in_tx!(tx, LOG, of, now.micros(), &change.by_user, &status, &verdict, &change.reason, &assignee);
     if row.alert.verdict != before {
         verdict_step(tx, row, now).await?;
     }

@@ -12,6 +12,7 @@ crate::on_both_engines!(
     what_was_judged_is_kept_when_the_engine_writes_again,
     nothing_is_done_where_one_has_changed_or_is_missing,
     two_who_judge_at_once_do_not_overwrite_each_other,
+    another_verdict_takes_a_reason_and_each_act_has_its_own,
     a_verdict_may_keep_a_rule_quiet,
 );
 
@@ -124,6 +125,35 @@ async fn two_who_judge_at_once_do_not_overwrite_each_other(ground: Ground) {
     }
     assert_eq!(done, 1);
     assert_eq!(ground.store.alert_history(one.alert_id).await.expect("history").len(), 1);
+}
+
+async fn another_verdict_takes_a_reason_and_each_act_has_its_own(ground: Ground) {
+    let one = alert(1, "ada", Severity::Low, 1, 0);
+    let two = alert(2, "ada", Severity::Low, 2, 0);
+    detect(&ground, vec![one.clone(), two.clone()]).await;
+    judge(&ground, &one, says("closed", Some("benign"))).await.expect("judged");
+    let bare = |verdict: &str| Triage { reason: None, ..says("closed", Some(verdict)) };
+    let both = vec![two.alert_id, one.alert_id];
+    let refused = ground.store.triage(both, None, bare("true_positive"), ground.activity("Admin")).await;
+    assert!(matches!(refused, Err(Error::Missing("reason"))), "{refused:?}");
+    let row = ground.store.alert(two.alert_id).await.expect("alert").expect("there");
+    assert_eq!((row.alert.status.as_str(), row.alert.verdict), ("open", None), "all or none");
+    // Opened again it has its verdict still.
+    let open = Triage { status: Some("open".into()), by_user: "eve".into(), ..Triage::default() };
+    judge(&ground, &one, open).await.expect("open");
+    let refused = judge(&ground, &one, bare("true_positive")).await;
+    assert!(matches!(refused, Err(Error::Missing("reason"))), "{refused:?}");
+    let same = judge(&ground, &one, bare("benign")).await.expect("the same is no other");
+    assert_eq!(same[0].reason.as_deref(), Some("looked at it"), "the alert keeps its reason");
+    let why = Triage { reason: Some("it was one".into()), ..bare("true_positive") };
+    judge(&ground, &one, why).await.expect("judged");
+    let history = ground.store.alert_history(one.alert_id).await.expect("history");
+    let said: Vec<_> = history.iter().map(|row| (row.verdict.as_deref(), row.reason.as_deref())).collect();
+    let benign = Some("benign");
+    assert_eq!(
+        said,
+        [(benign, Some("looked at it")), (benign, None), (benign, None), (Some("true_positive"), Some("it was one"))]
+    );
 }
 
 async fn a_verdict_may_keep_a_rule_quiet(ground: Ground) {

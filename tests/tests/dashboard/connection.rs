@@ -53,5 +53,10 @@ async fn an_open_alert_says_when_it_goes_on() {
     browser.click(".notice button").await;
     browser.shows(".triage", "admin is looking at this").await;
     let _ = browser.until("document.activeElement.id === 'triage-title'").await;
+    // Whoever it was given to need not keep it.
+    browser.click("#leave").await;
+    let _ = browser.until("!document.querySelector('#leave') && document.querySelector('#acknowledge')").await;
+    let alert = app.admin().await.get(&format!("/api/alerts/{id}")).await.expect(200).json();
+    assert!(alert["status"] == "open" && alert["assignee"].is_null(), "{alert}");
     browser.close().await;
 }

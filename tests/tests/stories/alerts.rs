@@ -10,7 +10,13 @@ async fn raised(app: &TestApp, user: &str) -> String {
 }
 
 async fn raised_as(app: &TestApp, user: &str, severity: Severity) -> String {
-    let now = app.now();
+    let change = found(app.now(), user, severity);
+    let id = change.alert.alert_id.to_string();
+    app.store.store_alerts(vec![change]).await.expect("a stored alert");
+    id
+}
+
+fn found(now: domain::Timestamp, user: &str, severity: Severity) -> store::Change {
     let id = domain::ids::event_id(now);
     let alert = domain::Alert {
         alert_id: id,
@@ -44,9 +50,7 @@ async fn raised_as(app: &TestApp, user: &str, severity: Severity) -> String {
         found_by: "live".into(),
         crossing_event: id,
     };
-    let change = store::Change { alert, opened_as: severity, opened_points: 73, mute_after_close: 0 };
-    app.store.store_alerts(vec![change]).await.expect("a stored alert");
-    id.to_string()
+    store::Change { alert, opened_as: severity, opened_points: 73, mute_after_close: 0 }
 }
 
 fn closing() -> Value {
@@ -73,7 +77,9 @@ async fn an_alert_is_taken_up_and_closed() {
     for body in [
         json!({ "status": "closed" }),
         json!({ "status": "closed", "verdict": "benign" }),
+        json!({ "status": "closed", "verdict": "benign", "reason": " \t " }),
         json!({}),
+        json!({ "reason": "so it is" }),
         json!({ "status": "new" }),
     ] {
         let _ = sam.patch(&path, body).await.expect(400);
@@ -90,6 +96,10 @@ async fn an_alert_is_taken_up_and_closed() {
     let acts: Vec<_> =
         app.journal().await.into_iter().filter(|a| a["action"] == "Admin" && a["outcome"] == "success").collect();
     assert_eq!(acts.len(), 2);
+    assert_eq!(acts[0]["attributes"], json!({ "status": "acknowledged", "assignee": "sam" }));
+    assert_eq!(acts[1]["attributes"], closing());
+    let detail = acts[1]["detail"].as_str().expect("a detail");
+    assert!(detail.ends_with("(Mass deletion): status closed, verdict false_positive: a planned clean-up"), "{detail}");
     assert_eq!(
         (acts[1]["resource"].as_str(), acts[1]["log_type"].as_str()),
         (Some(&*format!("alerts/{id}")), Some("system"))
@@ -135,6 +145,48 @@ async fn the_queue_is_listed_by_severity_and_without_the_events() {
 }
 
 #[tokio::test]
+async fn another_verdict_takes_a_reason_of_its_own() {
+    let app = TestApp::start().await;
+    let sam = app.supervisor().await;
+    let id = raised(&app, "erin").await;
+    let path = format!("/api/alerts/{id}");
+    let _ = sam.patch(&path, closing()).await.expect(200);
+    for body in [json!({ "verdict": "benign" }), json!({ "verdict": "benign", "reason": "  " })] {
+        let answer = sam.patch(&path, body.clone()).await.expect(400);
+        assert_eq!(answer.json()["errors"][0]["field"], "reason");
+        let mut many = body;
+        many["ids"] = json!([id]);
+        let answer = sam.post("/api/alerts/triage", many).await.expect(400);
+        assert_eq!(answer.json()["errors"][0]["field"], "reason");
+    }
+    let _ = sam.patch(&path, json!({ "status": "open" })).await.expect(200);
+    let _ = sam.patch(&path, json!({ "verdict": "benign", "reason": " it was fine " })).await.expect(200);
+    let alert = sam.get(&path).await.expect(200).json();
+    assert_eq!((&alert["verdict"], &alert["reason"]), (&json!("benign"), &json!("it was fine")));
+    let history = alert["history"].as_array().expect("a history");
+    let reasons: Vec<_> = history.iter().map(|act| act["reason"].as_str()).collect();
+    assert_eq!(reasons, [Some("a planned clean-up"), None, Some("it was fine")]);
+}
+
+#[tokio::test]
+async fn an_alert_can_be_nobodys_again() {
+    let app = TestApp::start().await;
+    let sam = app.supervisor().await;
+    let path = format!("/api/alerts/{}", raised(&app, "erin").await);
+    let assignee = async |body| sam.patch(&path, body).await.expect(200).json()["alert"]["assignee"].clone();
+    for nobody in [Value::Null, json!(""), json!(" ")] {
+        assert_eq!(assignee(json!({ "assignee": "sam" })).await, "sam");
+        assert_eq!(assignee(json!({ "status": "acknowledged" })).await, "sam", "what is not said stays");
+        assert_eq!(assignee(json!({ "assignee": nobody })).await, Value::Null);
+    }
+    let history = sam.get(&path).await.expect(200).json()["history"].clone();
+    assert_eq!(history.as_array().and_then(|acts| acts.last()).expect("an act")["assignee"], Value::Null);
+    let act = app.journal().await.into_iter().rfind(|act| act["action"] == "Admin").expect("an act");
+    assert_eq!(act["attributes"], json!({ "assignee": null }));
+    assert!(act["detail"].as_str().is_some_and(|detail| detail.ends_with("no assignee")), "{act}");
+}
+
+#[tokio::test]
 async fn a_false_alarm_weighs_nothing_from_then_on() {
     let app = TestApp::start().await;
     let sam = app.supervisor().await;
@@ -158,6 +210,14 @@ async fn many_are_judged_at_once_or_none() {
     body["ids"] = json!(ids);
     let answer = sam.post("/api/alerts/triage", body.clone()).await.expect(200).json();
     assert_eq!(answer["updated"], 3);
+    let act = app.journal().await.into_iter().rfind(|act| act["action"] == "Admin").expect("an act");
+    let mut named: Vec<&str> =
+        act["attributes"]["alert_ids"].as_array().expect("ids").iter().flat_map(Value::as_str).collect();
+    named.sort_unstable();
+    let mut wanted: Vec<&str> = ids.iter().map(String::as_str).collect();
+    wanted.sort_unstable();
+    assert_eq!((named, &act["attributes"]["reason"]), (wanted, &json!("a planned clean-up")));
+    assert!(act["attributes"].get("alert_ids_more").is_none());
     body["ids"] = json!([ids[0], "00000000-0000-0000-0000-000000000000"]);
     let _ = sam.post("/api/alerts/triage", body.clone()).await.expect(404);
     for ids in [json!([]), json!("x"), json!(["x"]), json!(vec![ids[0].clone(); 501])] {
@@ -195,6 +255,25 @@ async fn many_are_judged_as_they_were_seen_or_none() {
     body["ids"] = json!([one]);
     body["revisions"] = json!({ two: 1 });
     assert!(sam.post("/api/alerts/triage", body).await.expect(400).error().contains("not among ids"));
+}
+
+#[tokio::test]
+async fn who_judges_five_hundred_names_as_many_as_there_is_room_for() {
+    let app = TestApp::start().await;
+    let admin = app.admin().await;
+    let found: Vec<store::Change> = (0..500).map(|n| found(app.now(), &format!("user {n}"), Severity::High)).collect();
+    let ids: Vec<String> = found.iter().map(|change| change.alert.alert_id.to_string()).collect();
+    app.store.store_alerts(found).await.expect("stored alerts");
+    for reason in ["a planned clean-up".to_owned(), "\u{1}€".repeat(1_000)] {
+        let body = json!({ "ids": ids, "status": "closed", "verdict": "benign", "reason": reason });
+        let _ = admin.post("/api/alerts/triage", body).await.expect(200);
+        let act = app.journal().await.into_iter().rfind(|act| act["action"] == "Admin").expect("an act");
+        let attributes = &act["attributes"];
+        let (named, size) = (attributes["alert_ids"].as_array().expect("ids").len(), attributes.to_string().len());
+        assert!((16 * 1_024 - 100..=16 * 1_024).contains(&size), "{size}");
+        assert_eq!(attributes["alert_ids_more"], 500 - named);
+        assert_eq!(attributes["reason"], reason);
+    }
 }
 
 #[tokio::test]

@@ -252,7 +252,7 @@ struct Whole {
     history: Vec<Act>,
 }
 
-/// One act of triage, with what held from then on.
+/// One act of triage: who, when and why, and what held from then on.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = ActOfTriage)]
 struct Act {
@@ -261,6 +261,7 @@ struct Act {
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
     by: String,
+    /// Why, in the words of this act; `null` where it gave no reason.
     #[schema(required)]
     reason: Option<String>,
     #[schema(value_type = TriageStatus)]

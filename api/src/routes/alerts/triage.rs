@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use domain::{LogType, Role, username_key};
+use domain::wire::MAX_ATTRIBUTE_BYTES;
+use domain::{Activity, LogType, Role, username_key};
 use serde::Serialize;
 use serde_json::Value;
 use store::{AlertRow, Seen, Triage};
@@ -38,13 +39,14 @@ pub(super) fn status(word: &str) -> Outcome<String> {
     "status": "closed", "verdict": "benign", "reason": "The yearly stocktaking."
 }))]
 pub(super) struct Change {
-    /// To close takes a verdict and a reason.
+    /// To close takes a verdict and a reason. Another verdict than an alert has takes a reason too.
     #[schema(value_type = Option<TriageStatus>)]
     status: Option<String>,
     #[schema(value_type = Option<Verdict>)]
     verdict: Option<String>,
     #[schema(max_length = 2_000)]
     reason: Option<String>,
+    /// Who looks after it; `null` or empty: nobody.
     #[schema(max_length = 100)]
     assignee: Option<String>,
 }
@@ -60,8 +62,11 @@ impl FromFields for Change {
         let change = Self {
             status: fields.words("status", 20)?.map(|word| status(&word)).transpose()?,
             verdict,
-            reason: fields.words("reason", 2_000)?,
-            assignee: fields.words("assignee", 100)?,
+            reason: fields.said("reason", 2_000)?,
+            assignee: match fields.said("assignee", 100)? {
+                None if fields.has("assignee") => Some(String::new()),
+                assignee => assignee,
+            },
         };
         let closes = change.status.as_deref() == Some("closed");
         if closes && change.verdict.is_none() {
@@ -89,18 +94,45 @@ impl Change {
     }
 
     /// The act of triage is itself an activity.
-    fn activity(&self, caller: &Caller, resource: &str, what: &str) -> domain::Activity {
+    fn activity(&self, caller: &Caller, resource: &str, what: &str) -> Activity {
         let mut activity = caller.activity("Admin", resource, LogType::System);
         let parts = [("status", &self.status), ("verdict", &self.verdict), ("assignee", &self.assignee)];
         let mut told = Vec::new();
         for (name, value) in parts {
-            if let Some(value) = value {
-                activity.attributes.insert(name.into(), value.clone().into());
-                told.push(format!("{name} {value}"));
+            match value.as_deref() {
+                None => {}
+                Some("") => {
+                    activity.attributes.insert(name.into(), Value::Null);
+                    told.push(format!("no {name}"));
+                }
+                Some(value) => {
+                    activity.attributes.insert(name.into(), value.into());
+                    told.push(format!("{name} {value}"));
+                }
             }
         }
-        activity.detail = Some(format!("Triaged {what}: {}", told.join(", ")));
+        let why = self.reason.as_deref().map_or_else(String::new, |reason| format!(": {reason}"));
+        activity.detail = Some(format!("Triaged {what}: {}{why}", told.join(", ")));
+        if let Some(reason) = &self.reason {
+            activity.attributes.insert("reason".into(), reason.clone().into());
+        }
         activity
+    }
+}
+
+/// Says which alerts an activity is about, as many as have room in it, and how many more there are.
+fn name_alerts(activity: &mut Activity, ids: &[Uuid]) {
+    /// An id in quotes with its comma.
+    const ONE: usize = 39;
+    /// The names of both members, and a number.
+    const NAMES: usize = 50;
+    let used = serde_json::to_vec(&activity.attributes).map_or(MAX_ATTRIBUTE_BYTES, |text| text.len());
+    let room = MAX_ATTRIBUTE_BYTES.saturating_sub(used + NAMES) / ONE;
+    let named: Vec<Value> = ids.iter().take(room).map(|id| id.to_string().into()).collect();
+    let more = ids.len() - named.len();
+    activity.attributes.insert("alert_ids".into(), named.into());
+    if more > 0 {
+        activity.attributes.insert("alert_ids_more".into(), more.into());
     }
 }
 
@@ -193,6 +225,10 @@ struct SomeOutdated {
     changed: Vec<Uuid>,
 }
 
+fn unreasoned() -> Problem {
+    Problem::field("reason", "reason is required to give an alert another verdict than it has")
+}
+
 /// A Supervisor judges others only. What has no user is theirs if one of its events is.
 async fn refuse_own(app: &AppState, caller: &Caller, row: &AlertRow) -> Outcome<()> {
     if caller.user.role == Role::Admin {
@@ -245,6 +281,7 @@ pub(super) async fn one(
         app.store.triage(vec![id], revision, change.by(&caller), activity).await.map_err(|error| match error {
             store::Error::NotFound => missing(),
             store::Error::Outdated(_) => outdated(),
+            store::Error::Missing(_) => unreasoned(),
             other => other.into(),
         })?;
     let row = rows.into_iter().next().ok_or_else(missing)?;
@@ -287,11 +324,13 @@ pub(super) async fn many(
     }
     let mut activity = change.activity(&caller, "alerts/triage", &format!("{} alerts", ids.len()));
     activity.records = i64::try_from(ids.len()).ok();
+    name_alerts(&mut activity, &ids);
     let rows =
         app.store.triage(ids, Seen::Revisions(seen), change.by(&caller), activity).await.map_err(
             |error| match error {
                 store::Error::NotFound => missing(),
                 store::Error::Outdated(ids) => some_outdated(&ids),
+                store::Error::Missing(_) => unreasoned(),
                 other => other.into(),
             },
         )?;
