@@ -3,6 +3,7 @@
 use domain::{DAY, Severity};
 use rust_decimal::Decimal;
 
+use super::correlation::fields;
 use super::field::Field;
 use super::finding::{Report, quoted};
 use super::model::{Baseline, FirstSeen, TimeGate, ZoneOf};
@@ -80,16 +81,11 @@ pub(super) fn read(node: &Node, on: On, level: Severity, report: &mut Report) ->
 }
 
 fn key(node: &Node, report: &mut Report) -> Option<Vec<String>> {
-    let names = section::texts(node, "key", report)?;
-    if names.is_empty() {
+    if matches!(&node.value, Value::List(names) if names.is_empty()) {
         report.error(node.at, "an empty key; leave it out for user, else source_ip");
+        return None;
     }
-    for (at, (mark, name)) in names.iter().enumerate() {
-        if names[..at].iter().any(|(_, other)| other == name) {
-            report.error(*mark, format!("{} stands in the key twice", quoted(name)));
-        }
-    }
-    Some(names.into_iter().map(|(_, name)| name.to_owned()).collect())
+    Some(fields(node, "key", report)?.into_iter().map(|(_, name)| name).collect())
 }
 
 fn escalate(node: &Node, level: Severity, report: &mut Report) -> Vec<(Decimal, Severity)> {

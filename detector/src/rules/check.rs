@@ -2,36 +2,26 @@
 
 use super::finding::{Finding, Weight};
 use super::limits::undistributable;
-use super::load::{Loaded, load};
+use super::load::{Loaded, Read};
 use super::source::RuleSource;
 
-/// Checks files as a set of their own and over the built-in set. A file may name built-in rules, and a set may share
-/// names with the built-in one: then it is fine alone, and a warning says what stands in the way of using both.
+/// Checks files as a set of their own, with what they name of the built-in rules, and over the built-in set. A set may
+/// share names with the built-in one: then it is fine alone, and a warning says what stands in the way of using both.
 ///
 /// # Errors
 /// Every finding, if one of them is an error.
 pub fn check(source: &RuleSource) -> Result<Vec<Finding>, Vec<Finding>> {
-    let alone = load(std::slice::from_ref(source));
-    let over = load(&[RuleSource::built_in(), source.clone()]);
-    match (alone, over) {
-        (Ok(alone), Ok(_)) => Ok(with_limits(alone, source)),
-        (Err(_), Ok(over)) => Ok(with_limits(over, source)),
-        (Ok(alone), Err(conflicts)) => {
-            let mut findings = with_limits(alone, source);
-            let errors = conflicts.into_iter().filter(Finding::is_error);
-            findings.extend(errors.map(|finding| Finding {
-                severity: Weight::Warning,
-                message: format!("not beside the built-in rules: {}", finding.message),
-                ..finding
-            }));
-            Ok(findings)
-        }
-        (Err(alone), Err(over)) => {
-            let errors = |findings: &[Finding]| findings.iter().filter(|finding| finding.is_error()).count();
-            // Beside the built-in rules there are more names to have meant.
-            Err(if errors(&over) <= errors(&alone) { over } else { alone })
-        }
+    let read = Read::of(&[RuleSource::built_in(), source.clone()]);
+    let mut findings = with_limits(read.linked(&read.only())?, source);
+    if let Err(conflicts) = read.linked(&read.together()) {
+        let errors = conflicts.into_iter().filter(Finding::is_error);
+        findings.extend(errors.map(|finding| Finding {
+            severity: Weight::Warning,
+            message: format!("not beside the built-in rules: {}", finding.message),
+            ..finding
+        }));
     }
+    Ok(findings)
 }
 
 fn with_limits(loaded: Loaded, source: &RuleSource) -> Vec<Finding> {
@@ -90,6 +80,13 @@ mod tests {
         assert!(
             lines(&findings).contains("warning: not beside the built-in rules: the id `off_hours_action` is taken")
         );
+    }
+
+    #[test]
+    fn of_names_those_that_nobody_has_are_told() {
+        let findings = check(&count("guessed_and_in, export", "guessing_account", ", group-by: [user]")).unwrap_err();
+        let [error] = &findings[..] else { panic!("{}", lines(&findings)) };
+        assert!(error.to_string().starts_with("mine.yml:3:58: error: there is no rule `export`"), "{error}");
     }
 
     #[test]

@@ -2,14 +2,14 @@
 
 use rust_decimal::Decimal;
 
-use super::correlation::names;
+use super::correlation::fields as named;
 use super::detection::selects;
 use super::field::Field;
 use super::finding::{Mark, Report, nearest, quoted};
 use super::model::{Comparison, Condition, Kind, Presence};
 use super::node::{Node, Value};
 use super::section::{self, Section};
-use super::sigma::{self, ConditionExpr, Quantifier};
+use super::sigma::{self, ConditionExpr, Quantifier, WHOLE};
 
 /// Largest count that a condition may ask for.
 const MAX_COUNT: i64 = 1_000_000_000;
@@ -62,7 +62,7 @@ pub(super) fn read(
     let before = report.errors();
     let known = ["gt", "gte", "lt", "lte", "eq", "neq", "field", "percentile"];
     let section = Section::open("condition", node, &known, report)?;
-    let condition = comparisons(&section, kind, node, report);
+    let condition = comparisons(&section, kind, node, before, report);
     let kind = with_fields(&section, kind, node, report);
     if report.errors() > before {
         return None;
@@ -100,7 +100,7 @@ pub(super) fn read(
     }
 }
 
-fn comparisons(section: &Section<'_>, kind: Type, node: &Node, report: &mut Report) -> Condition {
+fn comparisons(section: &Section<'_>, kind: Type, node: &Node, before: usize, report: &mut Report) -> Condition {
     let counts = !matches!(kind, Type::Sum | Type::Average | Type::Percentile);
     let mut read = Vec::new();
     for (key, comparison) in [
@@ -118,7 +118,8 @@ fn comparisons(section: &Section<'_>, kind: Type, node: &Node, report: &mut Repo
             section::whole(node, MAX_COUNT, key, report).map(Decimal::from)
         } else {
             let bound = section::number(node, key, report);
-            if bound.is_some_and(|bound| bound.is_sign_negative() || !bound.fract().is_zero()) {
+            let known = Decimal::ZERO..=Decimal::from(WHOLE.1);
+            if bound.is_some_and(|bound| !known.contains(&bound) || !bound.fract().is_zero()) {
                 let hint = "this build takes it as it is written";
                 report.warn(
                     node.at,
@@ -132,7 +133,8 @@ fn comparisons(section: &Section<'_>, kind: Type, node: &Node, report: &mut Repo
             read.push((comparison, bound.normalize()));
         }
     }
-    if read.is_empty() {
+    // What was meant to compare and is wrong is told already.
+    if read.is_empty() && report.errors() == before {
         report.error_hint(node.at, "the condition compares nothing", "one of gt, gte, lt, lte, eq, neq");
     }
     Condition(read)
@@ -168,7 +170,7 @@ fn with_fields(section: &Section<'_>, kind: Type, node: &Node, report: &mut Repo
         report.error_hint(node.at, "the condition needs `field`", "as in {field: resource, gte: 5}");
         return None;
     };
-    let mut fields: Vec<Field> = names(fields, "field", report)?.iter().map(|(_, name)| Field::resolve(name)).collect();
+    let mut fields: Vec<Field> = named(fields, "field", report)?.iter().map(|(_, name)| Field::resolve(name)).collect();
     if kind == Type::ValueCount {
         return Some(Kind::ValueCount(fields));
     }

@@ -1,5 +1,7 @@
 //! The `correlation` section: what can be said of it without looking at the rules that it names.
 
+use std::collections::HashSet;
+
 use super::condition::{self, TYPES};
 use super::field::Field;
 use super::finding::{Mark, Report, quoted};
@@ -8,6 +10,9 @@ use super::node::{Key, Node};
 use super::section::{self, Section};
 
 const KEYS: [&str; 7] = ["type", "rules", "group-by", "timespan", "condition", "aliases", "generate"];
+
+/// Most fields of a key, or of a value that is counted.
+const MAX_FIELDS: usize = 16;
 
 /// A correlation whose references are names still.
 #[derive(Debug, Clone)]
@@ -56,7 +61,7 @@ pub(super) fn read(node: &Node, generate: Option<&Node>, report: &mut Report) ->
     let rules = section.need("rules", report).and_then(|node| names(node, "rules", report));
     let group_by = match section.get("group-by") {
         None => Some(Vec::new()),
-        Some(node) => names(node, "group-by", report),
+        Some(node) => fields(node, "group-by", report),
     };
     let timespan = section.need("timespan", report).and_then(|node| section::duration(node, "timespan", report));
     let aliases = section.get("aliases").map_or_else(|| Some(Vec::new()), |node| aliases(node, report));
@@ -90,13 +95,24 @@ pub(super) fn names(node: &Node, what: &str, report: &mut Report) -> Option<Vec<
         report.error(node.at, format!("{what} is empty"));
         return None;
     }
-    for (at, (mark, name)) in names.iter().enumerate() {
-        if names[..at].iter().any(|(_, other)| other == name) {
+    let mut seen = HashSet::new();
+    for (mark, name) in &names {
+        if !seen.insert(*name) {
             report.error(*mark, format!("{} stands in {what} twice", quoted(name)));
             return None;
         }
     }
     Some(names.into_iter().map(|(at, name)| (at, name.to_owned())).collect())
+}
+
+/// Names of fields: few, as each costs for every event.
+pub(super) fn fields(node: &Node, what: &str, report: &mut Report) -> Option<Vec<(Mark, String)>> {
+    let names = names(node, what, report)?;
+    if names.len() > MAX_FIELDS {
+        report.error(node.at, format!("{what} has at most {MAX_FIELDS} fields"));
+        return None;
+    }
+    Some(names)
 }
 
 fn aliases(node: &Node, report: &mut Report) -> Option<Vec<Alias>> {

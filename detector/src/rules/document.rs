@@ -1,6 +1,7 @@
 //! One document of a rule file: the strict pass over its top level, then its section.
 
 use domain::Severity;
+use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::analytics::{self, Analytics, LEVELS, On};
@@ -10,7 +11,7 @@ use super::expression::Expression;
 use super::finding::{Mark, Report, nearest, quoted};
 use super::node::{Node, Value};
 use super::section;
-use super::sigma;
+use super::sigma::{self, WHOLE};
 
 /// A document whose own text is in order; its references are names still.
 #[derive(Debug, Clone)]
@@ -28,6 +29,24 @@ pub(super) struct Document {
     pub(super) draft: Draft,
 }
 
+impl Document {
+    /// What others may call it: its id, and its name where that is another.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        let name = self.name.as_deref().filter(|name| *name != self.id);
+        std::iter::once(self.id.as_str()).chain(name)
+    }
+
+    /// What it calls others.
+    pub(super) fn refers_to(&self) -> impl Iterator<Item = &str> {
+        let names: &[(Mark, String)] = match &self.draft {
+            Draft::Detection { .. } => &[],
+            Draft::Filter { rules, .. } => rules,
+            Draft::Correlation(draft) => &draft.rules,
+        };
+        names.iter().map(|(_, name)| name.as_str())
+    }
+}
+
 /// The three kinds of documents.
 #[derive(Debug, Clone)]
 pub(super) enum Draft {
@@ -40,6 +59,8 @@ const TEXTS: [&str; 9] = ["title", "id", "name", "status", "description", "licen
 const DATES: [&str; 2] = ["date", "modified"];
 const LISTS: [&str; 5] = ["references", "fields", "falsepositives", "tags", "scope"];
 const OTHERS: [&str; 4] = ["related", "custom_attributes", "sigma-version", "analytics"];
+const RELATED: [(&str, ()); 6] =
+    [("derived", ()), ("obsolete", ()), ("merged", ()), ("renamed", ()), ("similar", ()), ("correlation", ())];
 const STATUS: [(&str, ()); 5] =
     [("stable", ()), ("test", ()), ("experimental", ()), ("deprecated", ()), ("unsupported", ())];
 
@@ -89,6 +110,9 @@ pub(super) fn read(node: &Node, file: &str, report: &mut Report) -> Option<Docum
         "correlation" => correlation::read(body, node.get("generate"), report).map(Draft::Correlation),
         _ => filter(body, report),
     };
+    if report.errors() == before {
+        [section, "analytics"].iter().filter_map(|key| node.get(key)).for_each(|node| whole_numbers(node, report));
+    }
     if report.errors() > before {
         return None;
     }
@@ -174,17 +198,38 @@ fn check_key(key: &str, at: Mark, value: &Node, section: &str, report: &mut Repo
         "action" => report.error_hint(at, "collection actions are not supported", "write each rule out"),
         "logsource" if section != "correlation" => {}
         "generate" if section == "correlation" => {}
+        "generate" => {
+            let message = format!("`generate` says something of a correlation; a {section} has none");
+            report.warn(at, message, Some("it stands beside `correlation`, whose rules then alert as well".to_owned()));
+        }
+        "logsource" => {
+            let message = "a correlation has no `logsource`; the rules that it names have theirs".to_owned();
+            report.warn(at, message, None);
+        }
         key if key == section => {}
         key if changes_windows(key) => report.error(at, format!("{} would change what the window means", quoted(key))),
+        key if inside(section).contains(&key) => {
+            report.warn(at, format!("{} stands under `{section}`; here it changes nothing", quoted(key)), None);
+        }
         key => {
             let all = TEXTS.iter().chain(&DATES).chain(&LISTS).chain(&OTHERS).copied();
-            let near = nearest(key, all.chain([section, "logsource", "generate"]));
+            let own = if section == "correlation" { "generate" } else { "logsource" };
+            let near = nearest(key, all.chain([section, own]));
             report.warn(
                 at,
                 format!("unknown key {}, which changes nothing", quoted(key)),
                 near.map(|near| format!("did you mean {near}?")),
             );
         }
+    }
+}
+
+/// Keys that belong into a section.
+fn inside(section: &str) -> &'static [&'static str] {
+    match section {
+        "correlation" => &["type", "rules", "group-by", "timespan", "condition", "aliases"],
+        "filter" => &["rules", "condition"],
+        _ => &["condition"],
     }
 }
 
@@ -205,12 +250,33 @@ fn related(node: &Node, report: &mut Report) {
     };
     for item in items {
         if let Some(section) = section::Section::open("related", item, &["id", "type"], report) {
-            for key in ["id", "type"] {
-                if let Some(node) = section.need(key, report) {
-                    section::text(node, key, report);
-                }
+            if let Some(id) = section.need("id", report) {
+                section::text(id, "id", report);
+            }
+            if let Some(kind) = section.need("type", report) {
+                section::word(kind, "type of `related`", &RELATED, report);
             }
         }
+    }
+}
+
+/// Whole numbers that other readers of Sigma refuse, and the whole file with them. What stands under a key that nobody
+/// knows changes nothing.
+fn whole_numbers(node: &Node, report: &mut Report) {
+    match &node.value {
+        Value::Number(number, text) => {
+            let whole = !text.contains(['.', 'e', 'E']);
+            if whole && !(Decimal::from(WHOLE.0)..=Decimal::from(WHOLE.1)).contains(number) {
+                report.error_hint(
+                    node.at,
+                    format!("the whole number {} is beyond 64 bits, which other readers of Sigma refuse", quoted(text)),
+                    format!("from {} to {}; in quotes it is text", WHOLE.0, WHOLE.1),
+                );
+            }
+        }
+        Value::List(items) => items.iter().for_each(|item| whole_numbers(item, report)),
+        Value::Map(entries) => entries.iter().for_each(|(_, value)| whole_numbers(value, report)),
+        Value::Null | Value::Bool(_) | Value::Text(_) => {}
     }
 }
 

@@ -1,6 +1,7 @@
 //! [`Expression`]: the condition of a detection, as tests of single members joined by and, or, not.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use domain::Activity;
 use ipnet::IpNet;
@@ -15,7 +16,8 @@ use super::text::{Edge, Part, Pattern};
 /// A condition.
 #[derive(Debug, Clone)]
 pub(super) enum Expression {
-    Item(Item),
+    /// Shared: a condition may name a selection often, and a filter applies to many rules.
+    Item(Arc<Item>),
     All(Vec<Expression>),
     Any(Vec<Expression>),
     Not(Box<Expression>),

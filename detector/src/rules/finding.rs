@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+use super::regular::Budget;
+
+/// Most errors of a file that are told one by one; beyond these they are counted.
+const MAX_ERRORS: usize = 50;
+
 /// Whether a finding refuses the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Weight {
@@ -62,16 +67,61 @@ impl Mark {
     pub(super) const START: Self = Self { line: 1, column: 1 };
 }
 
+/// Findings as they come; of the errors the first [`MAX_ERRORS`], and how many more.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    kept: Vec<Finding>,
+    errors: usize,
+    /// The first error that is counted only.
+    beyond: Option<Finding>,
+}
+
+impl Findings {
+    pub(super) fn push(&mut self, finding: Finding) {
+        if finding.is_error() {
+            self.errors += 1;
+            if self.errors > MAX_ERRORS {
+                self.beyond.get_or_insert(finding);
+                return;
+            }
+        }
+        self.kept.push(finding);
+    }
+
+    /// How many errors there are so far.
+    pub(super) fn errors(&self) -> usize {
+        self.errors
+    }
+
+    /// Whether further errors are counted only: looking for a hint is not worth the while then.
+    pub(super) fn is_full(&self) -> bool {
+        self.errors >= MAX_ERRORS
+    }
+
+    pub(super) fn into_vec(mut self) -> Vec<Finding> {
+        if let Some(first) = self.beyond {
+            let more = self.errors - MAX_ERRORS;
+            let message = format!("{more} more error{}, from here on", if more == 1 { "" } else { "s" });
+            self.kept.push(Finding { message, hint: None, ..first });
+        }
+        self.kept
+    }
+}
+
 /// Collects the findings of one file.
 #[derive(Debug)]
 pub(super) struct Report {
     file: String,
-    findings: Vec<Finding>,
+    findings: Findings,
+    /// What was refused without a finding of its own, as one that says so stands in the report.
+    unsaid: usize,
+    /// What is left for regular expressions.
+    pub(super) regexes: Budget,
 }
 
 impl Report {
     pub(super) fn new(file: &str) -> Self {
-        Self { file: file.to_owned(), findings: Vec::new() }
+        Self { file: file.to_owned(), findings: Findings::default(), unsaid: 0, regexes: Budget::default() }
     }
 
     pub(super) fn error(&mut self, at: Mark, message: impl Into<String>) {
@@ -86,6 +136,11 @@ impl Report {
         self.put(Weight::Warning, at, message.into(), hint);
     }
 
+    /// One more error for a reason that an error of this load names already.
+    pub(super) fn again(&mut self) {
+        self.unsaid += 1;
+    }
+
     /// An unknown word among known ones: an error, with the nearest as a hint.
     pub(super) fn unknown(&mut self, at: Mark, what: &str, word: &str, known: &[&str]) {
         let hint = match nearest(word, known.iter().copied()) {
@@ -97,11 +152,11 @@ impl Report {
 
     /// How many errors there are so far: a step has failed if there are more than before it.
     pub(super) fn errors(&self) -> usize {
-        self.findings.iter().filter(|finding| finding.is_error()).count()
+        self.findings.errors() + self.unsaid
     }
 
     pub(super) fn into_findings(self) -> Vec<Finding> {
-        self.findings
+        self.findings.into_vec()
     }
 
     fn put(&mut self, severity: Weight, at: Mark, message: String, hint: Option<String>) {
@@ -167,6 +222,26 @@ mod tests {
         let findings = report.into_findings();
         assert_eq!(findings[0].to_string(), "my/rule.yml:3:5: error: unknown key `group_by` (did you mean group-by?)");
         assert_eq!(findings[1].to_string(), "my/rule.yml:1:1: warning: odd");
+    }
+
+    #[test]
+    fn of_many_errors_the_first_are_told_and_the_rest_counted() {
+        let told = |errors: usize| {
+            let mut report = Report::new("t.yml");
+            for line in 1..=errors {
+                report.warn(Mark { line, column: 1 }, "odd", None);
+                report.error_hint(Mark { line, column: 1 }, "wrong", "right");
+            }
+            assert_eq!(report.errors(), errors);
+            let findings = report.into_findings();
+            assert_eq!(findings.iter().filter(|finding| !finding.is_error()).count(), errors);
+            let told: Vec<String> =
+                findings.iter().filter(|finding| finding.is_error()).map(Finding::to_string).collect();
+            (told.len(), told[told.len() - 1].clone())
+        };
+        assert_eq!(told(MAX_ERRORS), (50, "t.yml:50:1: error: wrong (right)".to_owned()));
+        assert_eq!(told(MAX_ERRORS + 1), (51, "t.yml:51:1: error: 1 more error, from here on".to_owned()));
+        assert_eq!(told(800), (51, "t.yml:51:1: error: 750 more errors, from here on".to_owned()));
     }
 
     #[test]

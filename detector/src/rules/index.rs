@@ -1,7 +1,8 @@
 //! Detections → [`Matcher`]: for each action that a rule names, each outcome and each log type, what is left of the
 //! conditions once these are known. Most detections are refuted by them, and of the rest little remains.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use domain::{Activity, Timestamp};
 use uuid::Uuid;
@@ -11,7 +12,7 @@ use super::field::Field;
 use super::matcher::{Class, LOG_TYPES, Matcher, Node, OUTCOMES, Root};
 
 /// Most conditions that are worked out beforehand, and so the room that they take. In a set beyond it (thousands of rules
-/// that name hundreds of actions) each condition is looked at as it stands.
+/// that name hundreds of actions, conditions of thousands of parts) each condition is looked at as it stands.
 const MAX_WORK: usize = 4_000_000;
 
 /// Puts detections together.
@@ -39,6 +40,17 @@ enum Condition {
     Not(Box<Condition>),
 }
 
+impl Condition {
+    /// Of how many parts it is.
+    fn size(&self) -> usize {
+        match self {
+            Self::Item(_) => 1,
+            Self::All(parts) | Self::Any(parts) => 1 + parts.iter().map(Self::size).sum::<usize>(),
+            Self::Not(part) => 1 + part.size(),
+        }
+    }
+}
+
 impl Builder {
     /// Adds a detection; `rule` is its index, rising from call to call.
     pub(super) fn add(&mut self, rule: usize, expression: &Expression) {
@@ -52,7 +64,10 @@ impl Builder {
     pub(super) fn build(self) -> Matcher {
         let Self { mut graph, rules } = self;
         let actions: BTreeSet<&String> = rules.iter().flat_map(|entry| &entry.actions).collect();
-        let work = (actions.len() + 1) * rules.len() * OUTCOMES.len() * LOG_TYPES.len();
+        graph.number(&actions);
+        let classes = OUTCOMES.len() * LOG_TYPES.len();
+        let named: usize = rules.iter().map(|entry| entry.actions.len() * entry.condition.size()).sum();
+        let work = classes * ((actions.len() + 1) * rules.len() + named);
         let mut event = Activity::new(Uuid::nil(), "", Timestamp::MIN);
         let mut otherwise = Class::new();
         let mut by_action = hashbrown::HashMap::<String, Class>::new();
@@ -60,20 +75,18 @@ impl Builder {
             OUTCOMES.into_iter().flat_map(|outcome| LOG_TYPES.map(|log_type| (outcome, log_type)))
         {
             (event.outcome, event.log_type) = (outcome, log_type);
-            let known = |action| (work <= MAX_WORK).then_some(Known { action, event: &event });
+            let decided = (work <= MAX_WORK).then(|| graph.decided(&event));
+            let known = |action| Some(Known { action, decided: decided.as_deref()? });
             let other = known(None);
-            let usual: Vec<Left> = rules.iter().map(|entry| graph.left(&entry.condition, other.as_ref())).collect();
-            if let Some(known) = &other {
-                for action in &actions {
-                    let known = Known { action: Some(action), ..*known };
-                    let left = rules.iter().zip(&usual).map(|(entry, usual)| {
-                        // A condition that does not name the action is the same as for any other.
-                        let named = entry.actions.contains(*action);
-                        if named { graph.left(&entry.condition, Some(&known)) } else { *usual }
-                    });
-                    let roots = roots(&rules, left);
-                    by_action.entry((*action).clone()).or_default().push(roots);
-                }
+            let usual: Vec<Left> = rules.iter().map(|entry| graph.left(&entry.condition, other)).collect();
+            for (number, action) in (0..).zip(&actions).filter(|_| other.is_some()) {
+                let left = rules.iter().zip(&usual).map(|(entry, usual)| {
+                    // A condition that does not name the action is the same as for any other.
+                    let named = entry.actions.contains(*action);
+                    if named { graph.left(&entry.condition, known(Some(number))) } else { *usual }
+                });
+                let roots = roots(&rules, left);
+                by_action.entry((*action).clone()).or_default().push(roots);
             }
             otherwise.push(roots(&rules, usual.into_iter()));
         }
@@ -94,20 +107,10 @@ fn roots(rules: &[Entry], left: impl Iterator<Item = Left>) -> Box<[Root]> {
 /// What is known of an event.
 #[derive(Debug, Clone, Copy)]
 struct Known<'a> {
-    /// `None`: it is none of those that rules name.
-    action: Option<&'a str>,
-    /// An event with the outcome and the log type.
-    event: &'a Activity,
-}
-
-impl Known<'_> {
-    fn decides(&self, item: &Item) -> Option<bool> {
-        if let Some(actions) = item.actions() {
-            return Some(self.action.is_some_and(|action| actions.contains(&action)));
-        }
-        let decided = item.looks_at_only(&Field::Outcome) || item.looks_at_only(&Field::LogType);
-        decided.then(|| item.holds(self.event))
-    }
+    /// The number of its action. `None`: it is none of those that rules name.
+    action: Option<u32>,
+    /// What its outcome and its log type say to each node.
+    decided: &'a [Option<bool>],
 }
 
 /// What is left of a condition.
@@ -125,6 +128,10 @@ struct Graph {
     costs: Vec<u32>,
     /// What a node is → its number.
     same: HashMap<Same, u32>,
+    /// Items that were seen, by their address, and their nodes: one is named often, and long to write out.
+    seen: HashMap<usize, (Arc<Item>, u32)>,
+    /// For each node the numbers of the actions of which the event's has to be one, if that is all it asks.
+    actions: Vec<Option<HashSet<u32>>>,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -143,19 +150,52 @@ impl Graph {
             Expression::All(parts) => Condition::All(each(parts)),
             Expression::Any(parts) => Condition::Any(each(parts)),
             Expression::Not(part) => Condition::Not(Box::new(self.condition(part))),
-            Expression::Item(item) => {
-                Condition::Item(self.unique(Same::Item(format!("{item:?}")), item.cost(), || Node::Item(item.clone())))
-            }
+            Expression::Item(item) => Condition::Item(self.item(item)),
         }
     }
 
-    fn left(&mut self, condition: &Condition, known: Option<&Known<'_>>) -> Left {
+    fn item(&mut self, item: &Arc<Item>) -> u32 {
+        let address = Arc::as_ptr(item).addr();
+        if let Some((_, node)) = self.seen.get(&address) {
+            return *node;
+        }
+        let node = self.unique(Same::Item(format!("{item:?}")), item.cost(), || Node::Item(Item::clone(item)));
+        self.seen.insert(address, (Arc::clone(item), node));
+        node
+    }
+
+    /// Numbers the actions that items name, in their order.
+    fn number(&mut self, actions: &BTreeSet<&String>) {
+        let numbers: HashMap<&str, u32> = actions.iter().map(|action| action.as_str()).zip(0..).collect();
+        let of = |node: &Node| match node {
+            Node::Item(item) => {
+                let named = item.actions()?;
+                Some(named.into_iter().filter_map(|action| numbers.get(action).copied()).collect())
+            }
+            Node::All(_) | Node::Any(_) | Node::Not(_) => None,
+        };
+        self.actions = self.nodes.iter().map(of).collect();
+    }
+
+    /// What the outcome and the log type of an event say to the items that look at nothing else.
+    fn decided(&self, event: &Activity) -> Vec<Option<bool>> {
+        let of = |node: &Node| match node {
+            Node::Item(item) if item.looks_at_only(&Field::Outcome) || item.looks_at_only(&Field::LogType) => {
+                Some(item.holds(event))
+            }
+            _ => None,
+        };
+        self.nodes.iter().map(of).collect()
+    }
+
+    fn left(&mut self, condition: &Condition, known: Option<Known<'_>>) -> Left {
         match condition {
             Condition::Item(node) => {
-                let decided = match &self.nodes[*node as usize] {
-                    Node::Item(item) => known.and_then(|known| known.decides(item)),
-                    Node::All(_) | Node::Any(_) | Node::Not(_) => None,
-                };
+                let at = *node as usize;
+                let decided = known.and_then(|known| match &self.actions[at] {
+                    Some(actions) => Some(known.action.is_some_and(|action| actions.contains(&action))),
+                    None => known.decided[at],
+                });
                 match decided {
                     Some(true) => Left::Holds,
                     Some(false) => Left::Fails,
@@ -174,7 +214,7 @@ impl Graph {
 
     /// `all` (or else any) of parts: decided ones left out, parts of the same kind unfolded, equal ones once. The cheap
     /// ones come first, and what selects before what excludes.
-    fn join(&mut self, parts: &[Condition], all: bool, known: Option<&Known<'_>>) -> Left {
+    fn join(&mut self, parts: &[Condition], all: bool, known: Option<Known<'_>>) -> Left {
         let (neutral, decisive) = if all { (Left::Holds, Left::Fails) } else { (Left::Fails, Left::Holds) };
         let mut nodes = BTreeSet::new();
         for part in parts {

@@ -10,13 +10,28 @@ use super::correlation;
 use super::document::{self, Document, Draft};
 use super::expression::Expression;
 use super::field::Field;
-use super::finding::{Finding, Mark, Weight, nearest, quoted};
+use super::finding::{Finding, Findings, Mark, Weight, nearest, quoted};
 use super::index::Builder;
 use super::model::{Body, Correlation, Detection, DetectionKey, GroupField, Rule, RuleSet, Share};
 
+/// Most parts of all conditions, written out with the filters.
+const MAX_PARTS: usize = 1_000_000;
+
+/// Documents that become one set of rules.
+pub(super) struct Set<'a> {
+    pub(super) documents: Vec<&'a Document>,
+    /// How many of them report, from the first; the others are there because these build on them.
+    pub(super) own: usize,
+    /// Names beside those of the documents that an author may have meant.
+    pub(super) others: Vec<&'a str>,
+}
+
 /// Resolves what documents say of each other; `None` after an error, which the findings have.
-pub(super) fn link(documents: &[Document], findings: &mut Vec<Finding>) -> Option<RuleSet> {
-    Linker { documents, names: HashMap::new(), findings }.link()
+pub(super) fn link(set: &Set<'_>, findings: &mut Vec<Finding>) -> Option<RuleSet> {
+    let mut linker = Linker { set, documents: &set.documents, names: HashMap::new(), findings: Findings::default() };
+    let rules = linker.link();
+    findings.extend(linker.findings.into_vec());
+    rules
 }
 
 fn finding(document: &Document, at: Mark, message: String, hint: Option<String>) -> Finding {
@@ -32,14 +47,15 @@ pub(super) fn twice(document: &Document, what: &str, name: &str, other: &Documen
 }
 
 struct Linker<'a> {
-    documents: &'a [Document],
+    set: &'a Set<'a>,
+    documents: &'a [&'a Document],
     /// Id or name → document.
     names: HashMap<&'a str, usize>,
-    findings: &'a mut Vec<Finding>,
+    findings: Findings,
 }
 
 impl<'a> Linker<'a> {
-    fn link(mut self) -> Option<RuleSet> {
+    fn link(&mut self) -> Option<RuleSet> {
         self.name_all();
         let documents = self.documents;
         let mut filters: HashMap<usize, Vec<(&Expression, &str)>> = HashMap::new();
@@ -77,7 +93,7 @@ impl<'a> Linker<'a> {
                 }
             }
         }
-        if self.findings.iter().any(Finding::is_error) {
+        if self.findings.errors() > 0 {
             return None;
         }
         let order = self.order(&refs)?;
@@ -92,7 +108,10 @@ impl<'a> Linker<'a> {
                     continue;
                 };
                 if let Some(other) = self.names.insert(name, at) {
-                    self.findings.push(twice(document, what, name, &self.documents[other]));
+                    let other = self.documents[other];
+                    // The author's own is the one to change.
+                    let (one, other) = if at < self.set.own { (*document, other) } else { (other, *document) };
+                    self.findings.push(twice(one, what, name, other));
                 }
             }
         }
@@ -102,7 +121,8 @@ impl<'a> Linker<'a> {
         let found = self.names.get(name).copied();
         let found = found.or_else(|| self.names.get(document::canonical_id(name)?.as_str()).copied());
         if found.is_none() {
-            let near = nearest(name, self.names.keys().copied()).map(|near| format!("did you mean {near}?"));
+            let known = self.names.keys().chain(&self.set.others).copied().filter(|_| !self.findings.is_full());
+            let near = nearest(name, known).map(|near| format!("did you mean {near}?"));
             self.findings.push(finding(from, at, format!("there is no rule {}", quoted(name)), near));
         }
         found
@@ -151,6 +171,7 @@ impl<'a> Linker<'a> {
         filters: &HashMap<usize, Vec<(&Expression, &str)>>,
     ) -> Option<RuleSet> {
         let documents = self.documents;
+        let mut written = 0;
         let mut index: HashMap<usize, usize> = HashMap::new();
         let mut rules: Vec<Rule> = Vec::new();
         // Digest of what each rule finds, without its alerts.
@@ -158,7 +179,7 @@ impl<'a> Linker<'a> {
         let mut matcher = Builder::default();
         let mut quiet = BTreeSet::new();
         for at in order {
-            let document = &documents[*at];
+            let document = documents[*at];
             let (body, core) = match &document.draft {
                 Draft::Filter { .. } => continue,
                 Draft::Detection { expression, canonical } => {
@@ -169,6 +190,12 @@ impl<'a> Linker<'a> {
                     for (expression, canonical) in filters {
                         parts.push(expression.clone());
                         core.push(canonical);
+                    }
+                    written += parts.iter().map(Expression::size).sum::<usize>();
+                    if written > MAX_PARTS {
+                        let message = "the conditions of all rules, written out with their filters, are too long";
+                        self.findings.push(finding(document, document.at, message.to_owned(), None));
+                        return None;
                     }
                     matcher.add(rules.len(), &Expression::All(parts));
                     (Body::Detection(detection(document)), digest(&core))
@@ -184,6 +211,9 @@ impl<'a> Linker<'a> {
                     (Body::Correlation(self.correlation(document, draft, &refs[*at], targets)?), core)
                 }
             };
+            if *at >= self.set.own {
+                quiet.insert(rules.len());
+            }
             index.insert(*at, rules.len());
             rules.push(rule(document, body, &core));
             cores.push(core);
@@ -204,7 +234,7 @@ impl<'a> Linker<'a> {
         refs: &[usize],
         targets: Vec<usize>,
     ) -> Option<Correlation> {
-        let before = self.findings.len();
+        let before = self.findings.errors();
         let mut aliases: HashMap<&str, Vec<Option<Field>>> = HashMap::new();
         for alias in &draft.aliases {
             let mut fields = vec![None; refs.len()];
@@ -214,7 +244,7 @@ impl<'a> Linker<'a> {
                     .and_then(|target| refs.iter().position(|other| *other == target))
                 {
                     Some(position) => fields[position] = Some(field.clone()),
-                    None if self.findings.len() > before => {}
+                    None if self.findings.errors() > before => {}
                     None => {
                         let message = format!("{} is not among the rules of this correlation", quoted(name));
                         self.findings.push(finding(document, *at, message, None));
@@ -222,7 +252,7 @@ impl<'a> Linker<'a> {
                 }
             }
             if let Some(missing) = fields.iter().position(Option::is_none)
-                && self.findings.len() == before
+                && self.findings.errors() == before
             {
                 let message =
                     format!("the alias {} names no field of {}", quoted(&alias.name), quoted(&draft.rules[missing].1));
@@ -230,7 +260,7 @@ impl<'a> Linker<'a> {
             }
             aliases.insert(&alias.name, fields);
         }
-        if self.findings.len() > before {
+        if self.findings.errors() > before {
             return None;
         }
         let group_by = draft.group_by.iter().map(|(_, name)| {

@@ -6,8 +6,9 @@
 //! | `yaml`, `node` | bytes → values with their places; depth and size bounded |
 //! | `document` | the strict pass over one document's top level |
 //! | `analytics`, `correlation`, `condition`, `detection`, `selection` | its sections; `section` and `span` read maps and durations |
+//! | `regular` | regular expressions, and what they may take together |
 //! | `sigma` | the one place that knows rsigma-parser |
-//! | `load`, `link` | [`load()`]: one source over the other; references, order, revisions |
+//! | `load`, `link` | [`load()`]: one source over the other, [`load_only()`]: one alone; references, order, revisions |
 //! | `check`, `limits` | [`check()`] for authors; where a rule can run, what it keeps |
 //! | `naming` | [`key_of_alerts`]: the key of a rule's alerts as people write it |
 //! | `share` | [`RuleSet::of_share`]: the rules that run where events are split by user, or by address |
@@ -35,6 +36,7 @@ mod matcher;
 mod model;
 mod naming;
 mod node;
+mod regular;
 mod section;
 mod selection;
 mod share;
@@ -51,7 +53,7 @@ pub use field::Field;
 pub(crate) use field::number;
 pub use finding::{Finding, Weight};
 pub use limits::{distributable, memory_per_key, undistributable};
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_only};
 pub use matcher::{Matcher, Scratch};
 pub use model::*;
 pub use naming::{KeyPart, Misnamed, key_of_alerts};

@@ -3,7 +3,7 @@
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
-use super::finding::{Mark, Report, quoted};
+use super::finding::{Mark, Report, nearest, quoted};
 use super::node::{Key, Node, Value};
 use super::span;
 
@@ -13,6 +13,8 @@ pub(super) struct Section<'a> {
     name: &'static str,
     at: Mark,
     entries: &'a [(Key, Node)],
+    /// Known keys that were meant by unknown ones, which are told already.
+    meant: Vec<String>,
 }
 
 impl<'a> Section<'a> {
@@ -22,12 +24,12 @@ impl<'a> Section<'a> {
             report.error(node.at, format!("{name} must be a map, not {}", node.kind()));
             return None;
         };
-        for (key, _) in entries {
-            if !known.contains(&key.text.as_str()) {
-                report.unknown(key.at, &format!("key in {name}:"), &key.text, known);
-            }
+        let mut meant = Vec::new();
+        for (key, _) in entries.iter().filter(|(key, _)| !known.contains(&key.text.as_str())) {
+            report.unknown(key.at, &format!("key in {name}:"), &key.text, known);
+            meant.extend(nearest(&key.text, known.iter().copied()).map(str::to_owned));
         }
-        Some(Self { name, at: node.at, entries })
+        Some(Self { name, at: node.at, entries, meant })
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&'a Node> {
@@ -37,7 +39,7 @@ impl<'a> Section<'a> {
     /// A value that has to be there.
     pub(super) fn need(&self, key: &str, report: &mut Report) -> Option<&'a Node> {
         let found = self.get(key);
-        if found.is_none() {
+        if found.is_none() && !self.meant.iter().any(|meant| meant == key) {
             report.error(self.at, format!("{} needs `{key}`", self.name));
         }
         found
@@ -78,7 +80,9 @@ pub(super) fn texts<'a>(node: &'a Node, what: &str, report: &mut Report) -> Opti
 pub(super) fn duration(node: &Node, what: &str, report: &mut Report) -> Option<i64> {
     let read = match &node.value {
         Value::Text(text) => span::parse(text),
-        Value::Number(_, text) => Err(format!("needs a unit, as in {}m", text.trim_start_matches(['-', '+']))),
+        Value::Number(_, text) => {
+            Err(format!("needs a unit, as in {}s for seconds", text.trim_start_matches(['-', '+'])))
+        }
         _ => Err(format!("must be a length of time, not {}", node.kind())),
     };
     match read {
@@ -130,7 +134,7 @@ pub(super) fn word<T: Copy>(node: &Node, what: &str, words: &[(&str, T)], report
     let found = words.iter().find(|(known, _)| *known == word).map(|(_, value)| *value);
     if found.is_none() {
         let known: Vec<&str> = words.iter().map(|(known, _)| *known).collect();
-        match super::finding::nearest(word, known.iter().copied()) {
+        match nearest(word, known.iter().copied()) {
             Some(near) => {
                 report.error_hint(node.at, format!("unknown {what} {}", quoted(word)), format!("did you mean {near}?"));
             }

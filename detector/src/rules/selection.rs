@@ -1,20 +1,18 @@
 //! A selection of a detection → [`Expression`]: maps, lists, keywords, modifiers and values.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
-use regex::RegexBuilder;
 
 use super::expression::{Expression, Item, Target, Test};
 use super::field::Field;
-use super::finding::{Mark, Report, quoted};
+use super::finding::{Mark, Report, nearest, quoted};
 use super::model::Comparison;
 use super::node::{Key, Node, Value};
-use super::sigma::{self, Modifier};
+use super::regular;
+use super::sigma::{self, KeyFault, Modifier};
 use super::text::{Part, Pattern};
-
-/// Largest compiled regular expression in bytes.
-const MAX_REGEX: usize = 1 << 20;
 
 /// Compiles a selection; `None` after an error, which the report has.
 pub(super) fn compile(node: &Node, report: &mut Report) -> Option<Expression> {
@@ -151,11 +149,22 @@ impl Modifiers {
 
 /// One line of a map.
 fn item(key: &Key, value: &Node, report: &mut Report) -> Option<Expression> {
-    let read = sigma::field_spec(&key.text).and_then(|(name, list)| Ok((name, Modifiers::read(&list)?)));
+    let read = sigma::field_spec(&key.text)
+        .and_then(|(name, list)| Ok((name, Modifiers::read(&list).map_err(KeyFault::Other)?)));
     let (name, modifiers) = match read {
         Ok(read) => read,
-        Err(message) => {
-            report.error_hint(key.at, format!("{}: {message}", quoted(&key.text)), MODIFIERS);
+        Err(fault) => {
+            let (message, near) = match fault {
+                KeyFault::Unknown(name) => {
+                    (format!("unknown modifier {}", quoted(&name)), nearest(&name, MODIFIERS.into_iter()))
+                }
+                KeyFault::Other(message) => (message, None),
+            };
+            let hint = match near {
+                Some(near) => format!("did you mean {near}?"),
+                None => format!("known: {}, re with i, m, s", MODIFIERS.join(", ")),
+            };
+            report.error_hint(key.at, format!("{}: {message}", quoted(&key.text)), hint);
             return None;
         }
     };
@@ -185,11 +194,25 @@ fn item(key: &Key, value: &Node, report: &mut Report) -> Option<Expression> {
     let field = Field::resolve(&name);
     let tests: Vec<_> = values.iter().map(|value| test(&field, value, modifiers, report)).collect();
     let tests = tests.into_iter().collect::<Option<Vec<_>>>()?;
-    Some(Expression::Item(Item::new(Target::Field(field), tests, modifiers.all, modifiers.negated)))
+    Some(Expression::Item(Arc::new(Item::new(Target::Field(field), tests, modifiers.all, modifiers.negated))))
 }
 
-const MODIFIERS: &str =
-    "known: contains, startswith, endswith, all, cased, exists, re with i, m, s, cidr, lt, lte, gt, gte, neq, fieldref";
+/// Modifiers; those that stand with `re` alone are letters, and no mistake is near to one.
+const MODIFIERS: [&str; 13] = [
+    "contains",
+    "startswith",
+    "endswith",
+    "all",
+    "cased",
+    "exists",
+    "cidr",
+    "lt",
+    "lte",
+    "gt",
+    "gte",
+    "neq",
+    "fieldref",
+];
 
 /// One value.
 fn test(field: &Field, value: &Node, modifiers: Modifiers, report: &mut Report) -> Option<Test> {
@@ -265,14 +288,7 @@ fn regex(value: &Node, modifiers: Modifiers, report: &mut Report) -> Option<Test
     }
     // Flags stand in the source, so that it says all of the expression.
     let flagged = if flags.is_empty() { source.clone() } else { format!("(?{flags}){source}") };
-    match RegexBuilder::new(&flagged).size_limit(MAX_REGEX).dfa_size_limit(MAX_REGEX).nest_limit(64).build() {
-        Ok(regex) => Some(Test::Regex(regex)),
-        Err(error) => {
-            let text = error.to_string();
-            let cause = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            refuse(value.at, format!("not a regular expression: {cause}"), report)
-        }
-    }
+    regular::compile(&flagged, value.at, report).map(Test::Regex)
 }
 
 fn network(value: &Node, report: &mut Report) -> Option<Test> {
@@ -321,5 +337,5 @@ fn keyword_item(values: &[&Node], modifiers: Modifiers, at: Mark, report: &mut R
         };
         tests.push(test);
     }
-    Some(Expression::Item(Item::new(Target::Keywords, tests, modifiers.all, false)))
+    Some(Expression::Item(Arc::new(Item::new(Target::Keywords, tests, modifiers.all, false))))
 }

@@ -1,6 +1,7 @@
 //! [`RuleSource`]: rule files, from the binary, from disk or from a request.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::built_in;
@@ -63,6 +64,20 @@ impl RuleSource {
                 found.push(path.clone());
             }
         }
+        Self::read(found, findings)
+    }
+
+    /// The same of one folder, in which there may be none.
+    ///
+    /// # Errors
+    /// A finding for each file that cannot be read.
+    pub fn from_folder(path: &Path) -> Result<Self, Vec<Finding>> {
+        let (mut found, mut findings) = (Vec::new(), Vec::new());
+        walk(path, 0, &mut found, &mut findings);
+        Self::read(found, findings)
+    }
+
+    fn read(mut found: Vec<PathBuf>, mut findings: Vec<Finding>) -> Result<Self, Vec<Finding>> {
         found.sort();
         found.dedup();
         let mut files = Vec::new();
@@ -87,12 +102,16 @@ fn failure(path: &Path, message: &str) -> Finding {
     }
 }
 
+/// Reads no more than a rule file may have: what is no file, such as a pipe, tells no size.
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let size = fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?.len();
-    if size > MAX_FILE {
+    let mut bytes = Vec::new();
+    fs::File::open(path)
+        .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    if bytes.len() as u64 > MAX_FILE {
         return Err("is larger than 1 MiB; split it".to_owned());
     }
-    fs::read(path).map_err(|error| format!("cannot be read: {error}"))
+    Ok(bytes)
 }
 
 /// Collects the rule files of a folder. Links are followed, so the depth is bounded.
@@ -146,6 +165,18 @@ mod tests {
         let names: Vec<_> =
             source.files.iter().map(|file| Path::new(&file.name).file_name().unwrap().to_owned()).collect();
         assert_eq!(names, ["a.yaml", "b.yml", "c.yml"]);
+    }
+
+    #[test]
+    fn what_has_no_end_is_not_read_to_it() {
+        let findings = RuleSource::from_paths(&["/dev/zero".into()]).unwrap_err();
+        assert_eq!(findings[0].to_string(), "/dev/zero:1:1: error: is larger than 1 MiB; split it");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("large.yml");
+        for (size, fits) in [(MAX_FILE, true), (MAX_FILE + 1, false)] {
+            fs::write(&path, vec![b'#'; usize::try_from(size).unwrap()]).unwrap();
+            assert_eq!(RuleSource::from_paths(std::slice::from_ref(&path)).is_ok(), fits);
+        }
     }
 
     #[test]

@@ -38,7 +38,7 @@ fn loaded(documents: &[String]) -> Result<Loaded, Vec<Finding>> {
 
 /// The rules, or a panic that says why not.
 fn rules(documents: &[String]) -> Loaded {
-    loaded(documents).unwrap_or_else(|findings| panic!("{}\n{}", lines(&findings), documents.join("---\n")))
+    loaded(documents).unwrap_or_else(|findings| panic!("{}\n{:.2000}", lines(&findings), documents.join("---\n")))
 }
 
 /// The findings of what must not load.

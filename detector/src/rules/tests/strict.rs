@@ -14,7 +14,8 @@ fn findings_have_file_line_column_and_hint() {
     let text = "title: A\nlogsource: {category: x}\ndetection:\n    s:\n        action|contians: x\n    condition: s\n";
     let findings = refused(&[text.to_owned()]);
     assert!(
-        findings.starts_with("t.yml:5:9: error: `action|contians`: Unknown modifier 'contians' (known: "),
+        findings
+            .starts_with("t.yml:5:9: error: `action|contians`: unknown modifier `contians` (did you mean contains?)"),
         "{findings}"
     );
     let text =
@@ -42,7 +43,7 @@ fn what_rsigma_takes_in_silence_is_refused() {
         (correlation(2, &section.replace("[d1]", "[]"), ""), "rules is empty"),
         (correlation(2, &section.replace("[d1]", "[d1, d1]"), ""), "twice"),
         (correlation(2, &section.replace("[d1]", "[1]"), ""), "must be text, not a number"),
-        (correlation(2, &section.replace("timespan: 5m", "timespan: 5"), ""), "needs a unit, as in 5m"),
+        (correlation(2, &section.replace("timespan: 5m", "timespan: 5"), ""), "needs a unit, as in 5s for seconds"),
         (correlation(2, &section.replace("timespan: 5m", "timespan: 5x"), ""), "a whole number and a unit"),
         (correlation(2, &section.replace("timespan", "timeframe"), ""), "did you mean timespan?"),
         (correlation(2, &section.replace("event_count", "value_median"), ""), "unknown type `value_median`"),
@@ -88,8 +89,13 @@ fn documents_are_strict() {
         ("- a\n".to_owned(), "a rule is a map, not a list"),
         ("".to_owned(), "the file holds no rule"),
         (text.replace("condition: s", "condition: s and"), "not a condition"),
+        (text.replace("condition: s", "condition: (s"), "a parenthesis is not closed"),
+        (
+            format!("{text}related: [{{id: x, type: y}}]\n"),
+            "t.yml:8:25: error: unknown type of `related` `y` (known: derived",
+        ),
         (text.replace("    condition: s\n", ""), "there is no condition"),
-        (text.replace("{action: View}", "{action|foo: View}"), "Unknown modifier 'foo'"),
+        (text.replace("{action: View}", "{action|foo: View}"), "unknown modifier `foo` (known: contains, "),
         (text.replace("{action: View}", "{action|base64: View}"), "`base64` is not supported"),
         (text.replace("{action: View}", "{action|not: View}"), "not a value modifier"),
         (text.replace("{action: View}", "{action|i: View}"), "belong to re"),
@@ -98,7 +104,7 @@ fn documents_are_strict() {
         (text.replace("{action: View}", "{action|re|cased: View}"), "minds the case already"),
         (text.replace("{action: View}", "{action|re: '('}"), "not a regular expression"),
         (text.replace("{action: View}", "{action|re: '(?=x)'}"), "not a regular expression"),
-        (text.replace("{action: View}", "{action|re: 'x{1000}{1000}'}"), "not a regular expression"),
+        (text.replace("{action: View}", "{action|re: 'x{1000}{1000}'}"), "the regular expression is too large"),
         (text.replace("{action: View}", "{ip|cidr: 10.0.0.1/8}"), "write 10.0.0.0/8"),
         (text.replace("{action: View}", "{ip|cidr: home}"), "is no network"),
         (text.replace("{action: View}", "{action|exists: 1}"), "exists takes true or false"),
@@ -114,6 +120,89 @@ fn documents_are_strict() {
         let findings = refused(std::slice::from_ref(&document));
         assert!(findings.contains(message), "{document}: {findings}");
     }
+}
+
+#[test]
+fn what_is_wrong_is_told_once() {
+    for condition in ["gte: 2.5", "gte: -5", "gte: '3'", "GTE: 3", "gte: 99999999999999999999"] {
+        let section = format!("type: event_count, rules: [d1], timespan: 5m, condition: {{{condition}}}");
+        let findings = refused(&[base(), correlation(2, &section, "")]);
+        assert_eq!(findings.lines().count(), 1, "{condition}: {findings}");
+    }
+    assert!(
+        refused(&[base(), correlation(2, "type: event_count, rules: [d1], timespan: 5m, condition: {GTE: 3}", "")])
+            .contains("did you mean gte?")
+    );
+}
+
+#[test]
+fn numbers_that_other_readers_refuse_are_told_where_they_stand() {
+    let large = "99999999999999999999";
+    for (section, place) in [
+        (format!("s: {{action: x, records: {large}}}\ncondition: s"), "t.yml:6:29: error"),
+        (format!("s:\n    action: x\n    records|lt: [1, -{large}]\ncondition: s"), "t.yml:8:25: error"),
+    ] {
+        let findings = refused(&[detection(1, &section)]);
+        assert!(
+            findings.starts_with(place) && findings.contains("to 18446744073709551615; in quotes it is text"),
+            "{findings}"
+        );
+    }
+    // What they read, and what changes nothing, is fine.
+    for number in ["18446744073709551615", "-9223372036854775808", "1e20", "'99999999999999999999'"] {
+        let _ = rules(&[detection(1, &format!("s: {{records: {number}}}\ncondition: s"))]);
+    }
+    let warnings = lines(&rules(&[format!("{}x-note: {large}\n", base())]).warnings);
+    assert!(warnings.contains("unknown key `x-note`") && warnings.lines().count() == 1, "{warnings}");
+    let sum = "type: value_sum, rules: [d1], timespan: 5m, condition: {field: records, gte: 1}";
+    let escalate = |at: &str| correlation(2, sum, &format!("analytics: {{v: 1, escalate: [{{at: {at}, to: high}}]}}"));
+    let _ = rules(&[base(), escalate("5e20")]);
+    let findings = refused(&[base(), escalate(large)]);
+    assert!(findings.starts_with("t.yml:13:35: error: the whole number `99999999999999999999`"), "{findings}");
+}
+
+#[test]
+fn keys_that_belong_elsewhere_are_sent_there() {
+    let count = "type: event_count, rules: [d1], timespan: 5m, condition: {gte: 3}";
+    for (documents, message) in [
+        (
+            vec![format!("{}generate: true\n", base())],
+            "`generate` says something of a correlation; a detection has none",
+        ),
+        (vec![format!("{}condition: s\n", base())], "`condition` stands under `detection`; here it changes nothing"),
+        (vec![base(), correlation(2, count, "logsource: {category: x}")], "a correlation has no `logsource`"),
+        (vec![base(), correlation(2, count, "group-by: [user]")], "`group-by` stands under `correlation`"),
+    ] {
+        let warnings = lines(&rules(&documents).warnings);
+        assert!(warnings.contains(message) && !warnings.contains("did you mean"), "{warnings}");
+    }
+}
+
+#[test]
+fn a_small_text_is_no_large_work() {
+    let begun = std::time::Instant::now();
+    let words = |count: usize, word: &str| (0..count).map(|at| format!("{word}{at}")).collect::<Vec<_>>().join(", ");
+    // Many actions; a long list that a condition names often; many conditions of many parts.
+    let _ = rules(&[detection(1, &format!("s: {{action: [{}]}}\ncondition: s", words(8_000, "v")))]);
+    let often = vec!["s"; 3_000].join(" or ");
+    let _ = rules(&[detection(1, &format!("s: {{user: [{}]}}\ncondition: {often}", words(20_000, "v")))]);
+    let parts: String = (0..4_000).map(|at| format!("s{at}: {{action: v{at}, outcome: denied}}\n")).collect();
+    let _ = rules(&[detection(1, &format!("{parts}condition: 1 of s*"))]);
+    // Names of nobody, and the same name of many.
+    let section = format!("type: temporal, timespan: 5m, rules: [{}]", words(40_000, "d"));
+    assert_eq!(refused(&[base(), correlation(2, &section, "")]).lines().count(), 51);
+    let section = format!("type: temporal, timespan: 5m, rules: [d1], group-by: [{}]", words(40_000, "f"));
+    assert!(refused(&[base(), correlation(2, &section, "")]).contains("group-by has at most 16 fields"));
+    // Filters that are long, over rules that are many.
+    let filter = format!(
+        "title: F\nlogsource: {{category: x}}\nfilter: {{rules: [{}], s: [{}], condition: not s}}\n",
+        (0..90).map(|at| format!("d{at}")).collect::<Vec<_>>().join(", "),
+        (0..9_000).map(|at| format!("{{a: {at}}}")).collect::<Vec<_>>().join(", ")
+    );
+    let mut documents: Vec<String> = (0..90).map(|at| detection(at, "s: {action: View}\ncondition: s")).collect();
+    documents.push(filter);
+    assert!(refused(&documents).contains("written out with their filters, are too long"));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(60), "{:?}", begun.elapsed());
 }
 
 #[test]
