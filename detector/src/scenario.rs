@@ -3,6 +3,7 @@
 //! `events.ndjson` is what `backtest` reads. A line of `expected.ndjson` is an alert of that rule, any subset of its
 //! members, in the order of `backtest --alerts`: `at`, `rule_id`, key. An empty file says that there is none.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
@@ -14,7 +15,12 @@ use serde_json::Value;
 
 use crate::backtest::Backtest;
 use crate::engine::Settings;
-use crate::rules::{Rule, RuleSet};
+use crate::rules::{Rule, RuleSet, RuleSource};
+
+/// The activities.
+const EVENTS: &str = "events.ndjson";
+/// The alerts that must come of them.
+const EXPECTED: &str = "expected.ndjson";
 
 /// One folder.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,29 +35,49 @@ pub struct Scenario {
     pub folder: PathBuf,
 }
 
-/// All scenario folders in and below `root`, in the order of their names.
+/// All scenario folders in and below `root`, in the order of their names: every `tests/<rule>/<case>` beside rules, or
+/// beside a case that holds events, whatever is missing in it.
 ///
 /// # Errors
-/// A folder cannot be read.
+/// A folder cannot be read; the error names it.
 pub fn find(root: &Path) -> io::Result<Vec<Scenario>> {
     let mut found = Vec::new();
     let mut folders = vec![fs::canonicalize(root)?];
     while let Some(folder) = folders.pop() {
-        if folder.join("events.ndjson").is_file()
-            && let Some(scenario) = named(&folder)
-        {
-            found.push(scenario);
-        }
-        for entry in fs::read_dir(&folder)? {
+        found.extend(named(&folder));
+        for entry in fs::read_dir(&folder).map_err(|error| of_file(&folder, &error))? {
             let entry = entry?;
-            // Links are not followed: a circle of them would not end.
-            if entry.file_type()?.is_dir() {
+            // Links are not followed: a circle of them would not end. What is hidden is nobody's scenario.
+            let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+            if entry.file_type()?.is_dir() && !hidden {
                 folders.push(entry.path());
             }
         }
     }
+    // A folder `tests` may hold anything else, such as the tests of a program.
+    let mut of_rules: HashMap<PathBuf, bool> = HashMap::new();
+    for scenario in &found {
+        let known = of_rules.entry(scenario.rules.clone()).or_insert_with(|| holds_rules(&scenario.rules));
+        *known |= [EVENTS, EXPECTED].iter().any(|name| scenario.folder.join(name).exists());
+    }
+    found.retain(|scenario| of_rules.get(&scenario.rules) == Some(&true));
     found.sort();
     Ok(found)
+}
+
+/// Whether a rule file stands in a folder.
+fn holds_rules(folder: &Path) -> bool {
+    let rule = |line: &str| ["detection:", "correlation:", "filter:"].iter().any(|section| line.starts_with(section));
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).any(|path| {
+        path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml")
+            && RuleSource::from_paths(&[path])
+                .is_ok_and(|source| source.files().any(|(_, bytes)| String::from_utf8_lossy(bytes).lines().any(rule)))
+    })
+}
+
+fn of_file(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// `<rules>/tests/<rule>/<case>`
@@ -79,21 +105,31 @@ impl Scenario {
         let Some(rule) = rules.rules.iter().find(named) else {
             return Err(io::Error::other(format!("{}: no rule is called {}", self.folder.display(), self.rule)));
         };
+        let mut missing = String::new();
+        for (name, what) in [(EVENTS, "the events that come"), (EXPECTED, "empty where there is to be no alert")] {
+            if !self.folder.join(name).exists() {
+                let _ = writeln!(missing, "  {name} is missing: {what}");
+            }
+        }
+        if !missing.is_empty() {
+            return Ok(Some(missing));
+        }
         let mut backtest = Backtest::new(Arc::clone(rules), settings, 5 * MINUTE);
-        backtest.read(fs::File::open(self.folder.join("events.ndjson"))?)?;
+        let events = self.folder.join(EVENTS);
+        fs::File::open(&events).and_then(|file| backtest.read(file)).map_err(|error| of_file(&events, &error))?;
         let (alerts, summary) = backtest.finish();
         let expected = self.expected()?;
         let alerts = alerts.iter().filter(|alert| alert.rule_id == rule.id);
         let mut text = differences(&expected, alerts)?;
         for (line, reason) in &summary.reasons {
-            let _ = writeln!(text, "  events.ndjson line {line} was rejected: {reason}");
+            let _ = writeln!(text, "  {EVENTS} line {line} was rejected: {reason}");
         }
         Ok((!text.is_empty()).then_some(text))
     }
 
     fn expected(&self) -> io::Result<Vec<Value>> {
-        let path = self.folder.join("expected.ndjson");
-        let text = fs::read_to_string(&path)?;
+        let path = self.folder.join(EXPECTED);
+        let text = fs::read_to_string(&path).map_err(|error| of_file(&path, &error))?;
         let parse = |(number, line): (usize, &str)| {
             let fault = |cause: &dyn std::fmt::Display| {
                 io::Error::other(format!("{} line {}: {cause}", path.display(), number + 1))
@@ -239,17 +275,59 @@ mod tests {
         assert_eq!(pairs(&[near], &came[..1]), [(Some(0), Some(0))]);
     }
 
+    fn folders(names: &[&str]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().expect("a folder");
+        for name in names {
+            let path = root.path().join(name);
+            if name.ends_with('/') {
+                fs::create_dir_all(path).expect("a folder");
+            } else {
+                fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+                fs::write(path, RULE.repeat(usize::from(name.ends_with(".yml")))).expect("a file");
+            }
+        }
+        root
+    }
+
+    const RULE: &str =
+        "title: One\nname: one\nlogsource: {category: x}\ndetection:\n    s: {action: a}\n    condition: s\n";
+
+    fn found(root: &tempfile::TempDir) -> Vec<String> {
+        let found = find(root.path()).expect("readable");
+        found.iter().map(|found| format!("{}/{}", found.rule, found.case)).collect()
+    }
+
     #[test]
     fn folders_are_found_by_their_place() {
-        let root = tempfile::tempdir().expect("a folder");
-        for folder in ["my/tests/two/edge", "my/tests/one/fires", "my/elsewhere/one/fires"] {
-            let folder = root.path().join(folder);
-            fs::create_dir_all(&folder).expect("a folder");
-            fs::write(folder.join("events.ndjson"), "").expect("a file");
-        }
-        let found = find(root.path()).expect("readable");
-        let names: Vec<(&str, &str)> = found.iter().map(|found| (found.rule.as_str(), found.case.as_str())).collect();
-        assert_eq!(names, [("one", "fires"), ("two", "edge")]);
-        assert!(found[0].rules.ends_with("my"));
+        let events = ["my/tests/two/edge", "my/tests/one/fires", "my/elsewhere/one/fires"];
+        let root = folders(&events.map(|folder| format!("{folder}/events.ndjson")).each_ref().map(String::as_str));
+        assert_eq!(found(&root), ["one/fires", "two/edge"]);
+        assert!(find(root.path()).expect("readable")[0].rules.ends_with("my"));
+    }
+
+    #[test]
+    fn a_case_without_its_events_is_one_and_the_tests_of_a_program_are_none() {
+        let root = folders(&["my/rule.yml", "my/tests/one/fires/event.json", "my/tests/one/empty/", "my/tests/.x/y/"]);
+        assert_eq!(found(&root), ["one/empty", "one/fires"]);
+        let root = folders(&["my/tests/one/fires/events.ndjson", "my/tests/one/nearly/"]);
+        assert_eq!(found(&root), ["one/fires", "one/nearly"]);
+        let root = folders(&["tests/tests/stories/main.rs", "docker-compose.yaml"]);
+        assert!(found(&root).is_empty());
+    }
+
+    #[test]
+    fn what_is_missing_is_a_difference_that_names_it() {
+        let root = folders(&["one.yml", "tests/one/a/events.ndjson", "tests/one/b/expected.ndjson", "tests/one/c/"]);
+        let rules = crate::rules::load(&[RuleSource::from_paths(&[root.path().join("one.yml")]).expect("readable")]);
+        let rules = Arc::new(rules.expect("valid").rules);
+        let differences: Vec<String> = find(root.path())
+            .expect("readable")
+            .iter()
+            .map(|scenario| scenario.run(&rules, Settings::default()).expect("readable").expect("a difference"))
+            .collect();
+        let [a, b, c] = &differences[..] else { panic!("{differences:?}") };
+        assert!(a.contains("expected.ndjson is missing") && !a.contains("events.ndjson is missing"), "{a}");
+        assert!(b.contains("events.ndjson is missing") && !b.contains("expected.ndjson is missing"), "{b}");
+        assert!(c.contains("events.ndjson is missing") && c.contains("expected.ndjson is missing"), "{c}");
     }
 }

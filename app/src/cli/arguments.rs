@@ -55,8 +55,9 @@ pub struct Backtest {
     /// Where the alerts go, `-` for standard output
     #[arg(long, value_name = "FILE", default_value = "-")]
     pub alerts: PathBuf,
-    /// How late an event may be and still count, such as 30s, 5m, 1h [default: that of the configuration, 5m]
-    #[arg(long, value_name = "DURATION")]
+    /// With --events: how late one may be and still count, such as 30s, 5m, 1h [default: that of the configuration, 5m].
+    /// What is stored was late or not when it came
+    #[arg(long, value_name = "DURATION", conflicts_with = "stored")]
     pub lateness: Option<String>,
 }
 
@@ -106,14 +107,15 @@ One line a rule, a title above the columns.")]
     },
     /// Run the scenario folders that stand beside the rules; exit code 1 if one differs
     #[command(after_help = "\
-Example:
+Examples:
   security-analytics rules test my-rules/
+  security-analytics rules test --rules my-rules/
 
 A scenario is my-rules/tests/<name of the rule>/<case>/ with events.ndjson and expected.ndjson: the alerts of that \
-rule, each line any of its members; an empty file says that there is none. It prints what differs, and how many \
-passed.")]
+rule, each line any of its members; an empty file says that there is none. A case in which a file is missing \
+differs. It prints what differs, and how many passed.")]
     Test {
-        /// Folders to search for scenarios [default: ./rules]
+        /// Folders to search for scenarios [default: those of the configured rules, else ./rules]
         paths: Vec<PathBuf>,
     },
 }

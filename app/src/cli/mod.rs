@@ -266,6 +266,8 @@ mod tests {
         assert_eq!(backtest.events, [PathBuf::from("a"), PathBuf::from("b")]);
         assert_eq!(backtest.alerts, PathBuf::from("-"));
         assert!(parse(&["backtest", "--stored", "--from", "2026-01-01"]).is_ok());
+        assert!(parse(&["backtest", "--events", "a", "--lateness", "1h"]).is_ok());
+        assert!(parse(&["backtest", "--stored", "--lateness", "1h"]).is_err());
     }
 
     #[test]

@@ -32,12 +32,13 @@ pub(crate) async fn run(args: cli::Backtest, context: &Context) -> Outcome {
             .map_err(|error| Failure::usage(format!("--lateness {text}: {error}")))?,
         None => context.config.lateness,
     };
+    let span = span(args.from.as_deref(), args.to.as_deref())?;
     let rules = Arc::new(chosen_rules(context)?);
     // Before the work, so that a folder that is not there does not cost an hour.
     let mut alerts_to = Sink::open(&args.alerts)?;
     let begun = Instant::now();
     let (alerts, summary) = if args.stored {
-        stored(&args, context, rules, lateness).await?
+        stored(span, context, rules, lateness).await?
     } else {
         let settings = engine_settings(context, None).await?;
         from_files(&args, Bar::new(context), settings, rules, lateness)?
@@ -101,13 +102,11 @@ impl<R: Read> Read for Watched<'_, R> {
 
 /// Reads pages, one after the other, each a short read: a live server beside it does not notice.
 async fn stored(
-    args: &cli::Backtest,
+    (from, to): (Timestamp, Timestamp),
     context: &Context,
     rules: Arc<RuleSet>,
     lateness: i64,
 ) -> Outcome<(Vec<Alert>, Summary)> {
-    let from = time("--from", args.from.as_deref())?.unwrap_or(Timestamp::MIN);
-    let to = time("--to", args.to.as_deref())?.map_or(Timestamp::MAX, |to| to.plus(-1));
     let store = context.store_as_it_is().await?;
     let unreadable = context.failed();
     let mut backtest = Backtest::new(rules, engine_settings(context, Some(&store)).await?, lateness);
@@ -131,6 +130,19 @@ async fn stored(
     }
     store.close().await;
     Ok(backtest.finish())
+}
+
+/// From when on, and the last moment that counts.
+fn span(from: Option<&str>, to: Option<&str>) -> Outcome<(Timestamp, Timestamp)> {
+    let first = time("--from", from)?.unwrap_or(Timestamp::MIN);
+    let last = time("--to", to)?.map_or(Timestamp::MAX, |to| to.plus(-1));
+    if last < first {
+        let (from, to) = (from.unwrap_or_default(), to.unwrap_or_default());
+        return Err(Failure::usage(format!(
+            "--to {to} is not after --from {from}: there is nothing between them, as --to is left out"
+        )));
+    }
+    Ok((first, last))
 }
 
 /// A moment of the command line.
@@ -272,6 +284,17 @@ mod tests {
         for words in ["events        10", "line 3: action: is missing", "1h forward, line 4", "2  Spraying", "100"] {
             assert!(text.contains(words), "{words}: {text}");
         }
+    }
+
+    #[test]
+    fn a_span_that_holds_nothing_is_refused_by_name() {
+        let said = |from, to| span(Some(from), Some(to)).map_err(|failure| (failure.code(), failure.to_string()));
+        let (code, text) = said("2027-01-01", "2026-01-01").unwrap_err();
+        assert!(code == 2 && text.starts_with("--to 2026-01-01 is not after --from 2027-01-01"), "{text}");
+        assert!(said("2026-01-01", "2026-01-01T00:00:00Z").is_err());
+        let (from, to) = said("2026-01-01", "2026-01-01T00:00:00.000001Z").unwrap();
+        assert_eq!(from, to);
+        assert_eq!(span(None, None).unwrap(), (Timestamp::MIN, Timestamp::MAX));
     }
 
     #[test]

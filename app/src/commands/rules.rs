@@ -1,10 +1,12 @@
 //! `rules check`, `rules list`, `rules test`, and which rules a command works with.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use detector::rules::{self, Body, DetectionKey, Finding, GroupField, Rule, RuleSet, RuleSource, load};
+use detector::rules::{
+    self, Body, DetectionKey, Finding, GroupField, Loaded, Rule, RuleSet, RuleSource, load, load_only,
+};
 use detector::{engine, scenario};
 use domain::{DAY, HOUR, MINUTE, SECOND, Severity};
 
@@ -18,7 +20,7 @@ pub(crate) async fn run(args: cli::Rules, context: &Context) -> Outcome {
     match args {
         cli::Rules::Check { paths } => check(&or_configured(paths, context)),
         cli::Rules::List { paths } => list(&overlaid(&or_configured(paths, context))?),
-        cli::Rules::Test { paths } => test(&paths, context).await,
+        cli::Rules::Test { paths } => test(&or_configured(paths, context), context).await,
     }
 }
 
@@ -26,9 +28,19 @@ fn or_configured(paths: Vec<PathBuf>, context: &Context) -> Vec<PathBuf> {
     if paths.is_empty() { context.config.rules.clone() } else { paths }
 }
 
-/// These rules and no others.
+/// These rules and no others; what they build on of the built-in ones does not report.
 pub(super) fn only(paths: &[PathBuf]) -> Outcome<RuleSet> {
-    refuse(RuleSource::from_paths(paths).and_then(|source| load(&[source]))).map(|loaded| loaded.rules)
+    let loaded = RuleSource::from_paths(paths).and_then(|source| load_only(&[RuleSource::built_in()], &source));
+    let rules = refuse(loaded)?.rules;
+    if rules.rules.iter().any(|rule| rule.reports) {
+        return Ok(rules);
+    }
+    let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    Err(Failure::usage(format!(
+        "--rules means these rules only, and they find nothing by themselves: a filter leaves events out of other \
+         rules; RULES={} in place of --rules lays them over the built-in ones",
+        paths.join(",")
+    )))
 }
 
 /// The built-in rules with these laid over them.
@@ -59,6 +71,7 @@ fn check(paths: &[PathBuf]) -> Outcome {
             warnings.iter().for_each(output::note);
             output::print(match warnings.len() {
                 0 => "the rules are valid".to_owned(),
+                1 => "the rules are valid, with one warning".to_owned(),
                 warnings => format!("the rules are valid, with {warnings} warnings"),
             })
         }
@@ -67,7 +80,9 @@ fn check(paths: &[PathBuf]) -> Outcome {
             let errors = findings.iter().filter(|finding| finding.is_error()).count();
             Err(Failure::no(match errors {
                 1 => "one error; mend it and check again".to_owned(),
-                errors => format!("{errors} errors; mend them and check again"),
+                // Of a file with more than these, the rest is counted in its last line.
+                2..=50 => format!("{errors} errors; mend them and check again"),
+                _ => "more than 50 errors; mend them and check again".to_owned(),
             }))
         }
     }
@@ -142,6 +157,14 @@ async fn test(paths: &[PathBuf], context: &Context) -> Outcome {
     let paths = if paths.is_empty() { &[PathBuf::from("rules")][..] } else { paths };
     let mut by_rules: BTreeMap<PathBuf, Vec<scenario::Scenario>> = BTreeMap::new();
     for path in paths {
+        if path.is_file() {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            return Err(Failure::usage(format!(
+                "{} is a file; name the folder in which it stands beside tests/: {}",
+                path.display(),
+                folder.unwrap_or(Path::new(".")).display()
+            )));
+        }
         let found = scenario::find(path).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
         if found.is_empty() {
             return Err(Failure::usage(format!(
@@ -158,11 +181,7 @@ async fn test(paths: &[PathBuf], context: &Context) -> Outcome {
     }
     let (mut passed, mut failed) = (0, 0);
     for (folder, scenarios) in by_rules {
-        let own = RuleSource::from_paths(std::slice::from_ref(&folder)).ok();
-        let beside = load(&std::iter::once(RuleSource::built_in()).chain(own.clone()).collect::<Vec<_>>());
-        // Rules whose names are taken in the built-in set still have their scenarios.
-        let loaded = beside.or_else(|findings| own.map_or(Err(findings), |own| load(&[own])));
-        let rules = match loaded {
+        let rules = match beside(&folder) {
             Ok(loaded) => Arc::new(loaded.rules),
             Err(findings) => {
                 findings.iter().for_each(output::note);
@@ -186,6 +205,13 @@ async fn test(paths: &[PathBuf], context: &Context) -> Outcome {
     }
     output::print(format!("{passed} scenarios passed, {failed} differ"))?;
     if failed == 0 { Ok(()) } else { Err(Failure::no("")) }
+}
+
+/// The rules of a folder over the built-in ones. Rules whose names are taken in the built-in set still have their
+/// scenarios, alone.
+fn beside(folder: &Path) -> Result<Loaded, Vec<Finding>> {
+    let (base, own) = (RuleSource::built_in(), RuleSource::from_folder(folder)?);
+    load(&[base.clone(), own.clone()]).or_else(|_| load_only(&[base], &own))
 }
 
 #[cfg(test)]

@@ -296,9 +296,35 @@ fn rules_in_the_pages_are_valid_and_the_tutorial_is_one_that_works() {
     }
     folder.program(&["rules", "test", "my/"]);
 
+    // Whoever has the binary alone has no built-in files beside it. What is asked of the store is asked of a file here.
     put("filter/filter.yml", yaml("docs/rules.md", "title: Nightly stock job"));
-    put("filter/off_hours.yml", text::read("rules/off_hours.yml"));
     folder.program(&["rules", "check", "filter/"]);
+    let one = |user: &str, minute| {
+        let members = json!({"occurred_at": format!("2026-03-01T03:0{minute}:00Z"), "user": user, "action": "Export"});
+        format!("{members}\n")
+    };
+    put(
+        "e.ndjson",
+        ["mara", "svc-stock"].iter().flat_map(|user| (0..3).map(move |minute| one(user, minute))).collect(),
+    );
+    let ask = page
+        .split('`')
+        .find(|code| code.starts_with("RULES=my/") && code.contains("backtest"))
+        .expect("how a filter is tried");
+    let ask = ask.replace("--stored", "--events e.ndjson").replace("my/", "filter/");
+    folder.bash(&format!("{ask}\n{}", ask.replace("RULES=filter/ ", "").replace("with.", "without.")));
+    let of = |file: &str| {
+        let alerts = fs::read_to_string(folder.path().join(file)).expect("alerts");
+        let off_hours = alerts
+            .lines()
+            .map(parsed)
+            .filter(|alert| alert["rule"].as_str().is_some_and(|rule| rule.contains("hours")));
+        off_hours.filter_map(|alert| alert["user"].as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (of("with.ndjson"), of("without.ndjson")),
+        (vec!["mara".to_owned()], vec!["mara".to_owned(), "svc-stock".to_owned()])
+    );
 }
 
 #[test]

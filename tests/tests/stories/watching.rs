@@ -136,6 +136,22 @@ async fn alerts_stream_while_the_session_lives() {
 }
 
 #[tokio::test]
+async fn whoever_is_refused_administrative_acts_is_reported() {
+    let app = TestApp::start().await;
+    let (sam, cora) = (app.supervisor().await, app.contractor().await);
+    for path in ["/api/exceptions", "/api/keys", "/api/exceptions", "/api/webhooks", "/api/rules/dry-run"] {
+        let _ = cora.post(path, json!({})).await.expect(403);
+    }
+    let found = app.eventually("an alert", async || alerts(&sam, "cora").await.pop()).await;
+    assert_eq!(
+        (found["rule"].as_str(), found["severity"].as_str()),
+        (Some("Repeated refused attempts"), Some("Medium"))
+    );
+    let risk = sam.get(&format!("/api/users/{}/risk", cora.id())).await.expect(200).json();
+    assert!(risk["risk_score"].as_f64() > Some(0.0), "{risk}");
+}
+
+#[tokio::test]
 async fn rules_are_tried_before_they_are_used() {
     let app = TestApp::start().await;
     let (admin, erin) = (app.admin().await, app.employee().await);
@@ -168,6 +184,18 @@ async fn rules_are_tried_before_they_are_used() {
         body["rules"] = json!(rules);
         let _ = admin.post("/api/rules/dry-run", body).await.expect(200);
     }
+    // What is built in may be named; what is told of a text is true; a filter alone is told what it is.
+    let count = "title: C\nname: c\ncorrelation: {type: event_count, rules: [REFS], group-by: [user], timespan: 5m, \
+                 condition: {gte: 3}}\n";
+    let trial = |text: String| admin.post("/api/rules/dry-run", json!({ "rules": text }));
+    let leaning = trial(count.replace("REFS", "object_deleted")).await.expect(200).json();
+    assert_eq!(leaning["alerts_total"], 0, "{leaning}");
+    let wrong = trial(count.replace("REFS", "object_deleted, nobody")).await.expect(400);
+    assert!(wrong.error().contains("`nobody`") && !wrong.error().contains("object_deleted"), "{}", wrong.error());
+    let filter =
+        "title: F\nlogsource: {category: x}\nfilter: {rules: [object_deleted], s: {user: x}, condition: not s}\n";
+    let filter = trial(filter.to_owned()).await.expect(400);
+    assert!(filter.error().contains("find nothing by themselves"), "{}", filter.error());
 }
 
 #[tokio::test]
