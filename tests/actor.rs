@@ -189,6 +189,10 @@ async fn told(
     status: u16,
     headers: &HeaderMap,
 ) -> Option<&'static Form> {
+    // Who is asked for anything else may be another program, such as a browser's driver.
+    if !path.starts_with("/api") {
+        return None;
+    }
     /// All programs of one build have the same document.
     static CONTRACT: OnceCell<Contract> = OnceCell::const_new();
     let contract = CONTRACT.get_or_init(async || {

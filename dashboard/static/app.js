@@ -2,7 +2,8 @@
 // an alert's address can be sent to somebody, and nothing of it reaches a server's log.
 
 import * as api from "./api.js";
-import { h, put } from "./dom.js";
+import { h, put, visible } from "./dom.js";
+import { forget } from "./drafts.js";
 import { show as alert } from "./pages/alert.js";
 import { show as alerts } from "./pages/alerts.js";
 import { show as login } from "./pages/login.js";
@@ -54,7 +55,7 @@ function frame(argument) {
     query: new URLSearchParams(location.hash.split("?")[1] ?? ""),
     signal: leave.signal,
     title: (words) => {
-      document.title = `${words} · Security Analytics`;
+      document.title = visible(`${words} · Security Analytics`);
     },
     status,
   };
@@ -111,9 +112,15 @@ function build() {
         h("span", { id: "state", role: "status" }),
         h("button", { type: "button", class: "quiet icon", title: "Light or dark", "aria-label": "Switch between light and dark", onclick: theme }, sun()),
         h("button", { type: "button", class: "quiet icon", title: "Keyboard shortcuts (?)", "aria-label": "Keyboard shortcuts", onclick: help }, "?"),
-        h("button", { type: "button", class: "quiet", title: `Logged in as ${name}`, onclick: () => api.logOut() },
+        h("button", { type: "button", class: "quiet", title: `Logged in as ${name}`, onclick: logOut },
           h("span", { class: "name" }, name), h("span", {}, "Log out")))),
     main);
+}
+
+/** Whoever goes leaves nothing behind; a session that ends by itself leaves what was typed. */
+function logOut() {
+  forget();
+  api.logOut();
 }
 
 function forOthers() {
@@ -139,11 +146,12 @@ function skip(event) {
 function status(state) {
   const place = document.getElementById("state");
   if (!place) return;
-  const words = { live: "Live", polling: "Every few seconds", offline: "Offline", connecting: "Connecting" }[state];
+  const words = { live: "Live", polling: "Every few seconds", offline: "Offline", connecting: "Connecting", paused: "Paused" }[state];
   const titles = {
     live: "New alerts and activities appear as they happen",
     polling: "The live stream cannot be had; asking every few seconds",
     offline: "The server cannot be reached; trying again",
+    paused: "What is shown stands still until you let it go on",
   };
   place.className = words ? `state ${state}` : "";
   place.title = titles[state] ?? "";

@@ -1,4 +1,16 @@
-// Elements. Text always goes in as text: whatever an attacker wrote stays letters.
+// Elements. Text always goes in as text: whatever an attacker wrote stays letters, and what cannot be seen is shown.
+
+// What has no shape of its own, or turns the direction of what stands around it; blank letters as well. Line breaks and
+// tabs are no more than blanks here.
+const UNSEEN = /(?![\t\n])[\p{Cc}\p{Cf}\u2028\u2029\u115f\u1160\u3164\uffa0]/gu;
+
+/** A text in which nothing is hidden: `\u202enimda` is no `admin`. */
+export function visible(text) {
+  return text.replace(UNSEEN, (letter) => `‹U+${letter.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}›`);
+}
+
+/** Attributes that are read to people. */
+const READ = new Set(["title", "alt", "placeholder", "aria-label", "aria-description", "aria-valuetext"]);
 
 /** An element with properties and children; children are nodes, texts, arrays, or nothing. */
 export function h(name, props = {}, ...children) {
@@ -15,7 +27,7 @@ function fill(element, props, children) {
     if (value === undefined || value === null || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (name === "value" || name === "checked" || name === "disabled") element[name] = value;
-    else element.setAttribute(name, value === true ? "" : String(value));
+    else element.setAttribute(name, value === true ? "" : READ.has(name) ? visible(String(value)) : String(value));
   }
   append(element, children);
   return element;
@@ -25,7 +37,7 @@ function append(element, children) {
   for (const child of children) {
     if (Array.isArray(child)) append(element, child);
     else if (child instanceof Node) element.append(child);
-    else if (child !== undefined && child !== null && child !== false) element.append(String(child));
+    else if (child !== undefined && child !== null && child !== false) element.append(visible(String(child)));
   }
 }
 
@@ -34,6 +46,29 @@ export function put(element, ...children) {
   element.replaceChildren();
   append(element, children);
   return element;
+}
+
+const kept = new WeakMap();
+
+/**
+ * Shows `items` as the children of `parent`. The element of an item that was there stays, so that whoever points at it,
+ * has the focus in it or selects in it is left alone; it is made anew where `mark`, what it shows, has changed.
+ */
+export function keep(parent, items, { key, mark = () => null, make }) {
+  const had = kept.get(parent) ?? new Map();
+  const has = new Map();
+  for (const item of items) {
+    const old = had.get(key(item));
+    const shown = mark(item);
+    has.set(key(item), old && old.shown === shown ? old : { shown, element: make(item) });
+  }
+  for (const [id, old] of had) if (has.get(id) !== old) old.element.remove();
+  let at = parent.firstChild;
+  for (const { element } of has.values()) {
+    if (element === at) at = at.nextSibling;
+    else parent.insertBefore(element, at);
+  }
+  kept.set(parent, has);
 }
 
 let numbers = 0;
@@ -65,5 +100,5 @@ export function select(options, value, props = {}) {
 /** Says something to screen readers without moving the focus. */
 export function announce(words) {
   const region = document.getElementById("announcer");
-  if (region) region.textContent = words;
+  if (region) region.textContent = visible(words);
 }

@@ -1,6 +1,7 @@
 // How times, numbers and words are shown. Times stand in the viewer's zone, with UTC on hover.
 
 import { h } from "./dom.js";
+import { isPaused } from "./still.js";
 
 const HERE = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -58,6 +59,8 @@ function clock(date) {
 }
 
 setInterval(() => {
+  // Not under somebody who selects, and not on a page that is to stand still.
+  if (isPaused() || !getSelection().isCollapsed) return;
   for (const element of document.querySelectorAll("time[data-ago]")) {
     const words = ago(element.dateTime);
     if (element.textContent !== words) element.textContent = words;

@@ -79,7 +79,23 @@ export function table(caption, columns, rows, { rowClass, id } = {}) {
 function what(row) {
   const detail = String(row.action_detail ?? "");
   const rest = detail === row.action_type ? "" : detail.startsWith(`${row.action_type} `) ? detail.slice(row.action_type.length + 1) : detail;
-  return [h("span", { class: "action" }, row.action_type), " ", h("span", { class: "detail" }, rest)];
+  return [h("span", { class: "action" }, row.action_type), " ", long(rest, "detail")];
+}
+
+/** So many letters of a text are shown at once; more would push everything else off the screen. */
+const LONG = 240;
+
+/** A text that may be very long: its beginning, and a button for the rest. */
+export function long(text, of = null) {
+  const all = String(text ?? "");
+  if (all.length <= LONG) return h("span", { class: of }, all);
+  const place = h("span", { class: `clamp ${of ?? ""}` }, all);
+  const button = h("button", { type: "button", class: "more", "aria-expanded": "false", onclick: () => {
+    const whole = place.classList.toggle("clamp");
+    button.setAttribute("aria-expanded", String(!whole));
+    put(button, whole ? "Show all" : "Show less");
+  } }, "Show all");
+  return [place, button];
 }
 
 /** A table of activities. */
@@ -88,7 +104,7 @@ export function activities(caption, rows, { marked, person = true, form = "clock
     ["Time", (row) => time(row.timestamp, form), "narrow"],
     person && ["User", (row) => userLink(row.username), "person-cell"],
     ["What", what, "grow"],
-    ["Outcome", (row) => [outcome(row.outcome), row.reason ? h("span", { class: "soft small" }, ` ${words(row.reason)}`) : null], "mid"],
+    ["Outcome", (row) => [outcome(row.outcome), row.reason ? [" ", long(words(row.reason), "soft small")] : null], "mid"],
     ["From", (row) => h("span", { class: "mono" }, row.ip_address || "–"), "wide"],
   ].filter(Boolean);
   return table(caption, columns, rows, { rowClass: (row) => (marked?.(row) ?? row.is_flagged ? "marked" : null) });
@@ -105,7 +121,13 @@ export function panel(title, { side, class: of, id } = {}, ...children) {
   return h("section", { class: `panel ${of ?? ""}`, "aria-labelledby": id }, head, children);
 }
 
-/** Runs `load` and shows what it makes in `place`; says kindly when it fails, and offers to try again. */
+/** How often it is tried again what failed because the server was away, in ms. */
+const AGAIN = 5000;
+
+/**
+ * Runs `load` and shows what it makes in `place`. Where it fails it says so kindly and offers to try again; where the
+ * server is to blame it tries by itself.
+ */
 export async function loading(place, signal, load) {
   place.setAttribute("aria-busy", "true");
   try {
@@ -116,9 +138,29 @@ export async function loading(place, signal, load) {
     const again = h("button", { type: "button", onclick: () => loading(place, signal, load) }, "Try again");
     const sentence = error.status === undefined ? "This part of the page failed." : error.message;
     if (error.status === undefined) console.error(error);
-    put(place, h("div", { class: "notice bad", role: "alert" }, h("p", {}, sentence), again));
+    const told = h("div", { class: "notice bad", role: "alert" }, h("p", {}, sentence), again);
+    put(place, told);
+    if (error.status === 0 || error.status >= 500) anew(place, told, signal, load);
   } finally {
     place.removeAttribute("aria-busy");
+  }
+}
+
+/** Tries what failed again and again, without a word, for as long as it stands there that it failed. */
+async function anew(place, told, signal, load) {
+  while (!signal.aborted) {
+    await new Promise((resolve) => {
+      setTimeout(resolve, AGAIN);
+    });
+    if (signal.aborted || !told.isConnected) return;
+    if (document.hidden) continue;
+    try {
+      const made = await load();
+      if (!signal.aborted && told.isConnected) put(place, made);
+      return;
+    } catch {
+      // It says already that it failed.
+    }
   }
 }
 

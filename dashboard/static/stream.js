@@ -2,21 +2,28 @@
 
 import { end, token } from "./api.js";
 
-/** How long to wait before try number `n`, in ms: a little random, so that not all come back at once. */
+/** How long to wait before try number `n` of a stream, in ms: a little random, so that not all come back at once. */
 function pause(n) {
   return Math.min(15_000, 700 * 2 ** n) * (0.8 + 0.4 * Math.random());
 }
 
+/** How long between two questions where there is no stream, in ms. */
+function step() {
+  return 3000 + 2000 * Math.random();
+}
+
 /**
  * Follows a stream of server-sent events until `signal` ends. Comes back with the last event id; where a stream cannot
- * be had, `poll` is called every few seconds instead. `onState` hears "live", "polling" or "offline".
+ * be had, `poll` is called every few seconds instead. `onState` hears "live", "polling" or "offline". `first` tells
+ * whether what the page began with could be loaded; where it could not, and after every try that failed, `whole` loads
+ * all of it before the page is called live.
  */
-export async function follow(path, { onEvent, onState, poll, signal }) {
+export async function follow(path, { onEvent, onState, poll, whole = poll, first = true, signal }) {
   let last = null;
   let failures = 0;
-  let again = false;
+  let missed = false;
   while (!signal.aborted && token()) {
-    let reached = false;
+    let tried = false;
     await seen(signal);
     if (signal.aborted || !token()) return;
     const connection = new Connection(signal);
@@ -29,12 +36,12 @@ export async function follow(path, { onEvent, onState, poll, signal }) {
         end("Your session has ended. Log in again.");
         return;
       }
-      reached = true;
       if (!response.ok) throw new Error(`status ${response.status}`);
+      if (!(await first) || missed) await whole();
+      first = true;
+      missed = false;
+      tried = true;
       onState("live");
-      // What happened between the last event and now, where there is no id to go on from.
-      if (again && !last) await poll();
-      again = true;
       for await (const event of events(response.body, () => connection.heard())) {
         failures = 0;
         if (event.id) last = event.id;
@@ -44,22 +51,32 @@ export async function follow(path, { onEvent, onState, poll, signal }) {
       // Whatever cut it off: below it is found out how the server is, and said.
     }
     if (signal.aborted) return;
+    // With the last event's id it goes on from there. Without one, what happens until the next connection is missed.
+    missed ||= !tried || !last;
     // Let go because nobody looks: that is no failure, and the next turn waits until somebody does.
     if (connection.isUnseen()) continue;
     connection.end();
     failures += 1;
-    if (reached || navigator.onLine) {
+    await without(Date.now() + pause(Math.min(failures, 5)), failures > 1);
+  }
+
+  /** Asks every few seconds until it is time to try the stream again: at once, where the server is back. */
+  async function without(until, told) {
+    let away = false;
+    while (!signal.aborted && token()) {
       try {
         await poll();
-        if (failures > 1) onState("polling");
+        if (away) return;
+        if (told) onState("polling");
       } catch (error) {
         if (signal.aborted || !token()) return;
-        onState(error.status === 0 ? "offline" : "polling");
+        away = error.status === 0;
+        onState(away ? "offline" : "polling");
       }
-    } else {
-      onState("offline");
+      await wait(Math.max(100, Math.min(step(), until - Date.now())), signal);
+      if (Date.now() >= until) return;
+      await seen(signal);
     }
-    await wait(pause(Math.min(failures, 5)), signal);
   }
 }
 

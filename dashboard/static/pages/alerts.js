@@ -3,22 +3,36 @@
 import { at, call, get, user } from "../api.js";
 import { announce, field, h, put, select } from "../dom.js";
 import { count, time } from "../format.js";
-import { alertLink, empty, loading, notice, panel, severity, standing, subject, table, waiting } from "../parts.js";
+import { alertLink, empty, loading, long, notice, panel, severity, standing, subject, table, waiting } from "../parts.js";
+import { calmly } from "../still.js";
 import { follow } from "../stream.js";
-import { VERDICTS } from "./triage.js";
+import { VERDICTS, difference } from "./triage.js";
 
-const FIELDS = ["status", "severity", "user", "rule"];
+/** Changed alerts that are looked at one by one, where many were to be judged. */
+const LOOKED_AT = 20;
+
+const STATUSES = [["", "Any status"], ["open,acknowledged", "Not closed"], ["open", "Open"], ["acknowledged", "Acknowledged"], ["closed", "Closed"]];
+const LEVELS = [["", "Any severity"], ["Critical,High", "High or Critical"], ["Medium,Low", "Low or Medium"], ["Critical", "Critical"], ["High", "High"], ["Medium", "Medium"], ["Low", "Low"]];
+const ORDERS = [["", "Newest first"], ["severity", "Most severe first"]];
+const FIELDS = ["status", "severity", "user", "rule", "order"];
+
+/** A select of these words, and of what the address says where that is none of them. */
+function choice(all, given) {
+  const value = given ?? "";
+  return select(all.some(([of]) => of === value) ? all : [...all, [value, value.replaceAll(",", ", ")]], value);
+}
 
 export function show(place, frame) {
   const { query, signal } = frame;
-  const status = select([["", "Any status"], ["open", "Open"], ["acknowledged", "Acknowledged"], ["closed", "Closed"]], query.get("status") ?? "");
-  const level = select([["", "Any severity"], ["Critical", "Critical"], ["High", "High"], ["Medium", "Medium"], ["Low", "Low"]], query.get("severity") ?? "");
+  const status = choice(STATUSES, query.get("status"));
+  const level = choice(LEVELS, query.get("severity"));
+  const sorted = choice(ORDERS, query.get("order"));
   const who = h("input", { type: "search", "data-search": true, value: query.get("user") ?? "", autocapitalize: "none", spellcheck: "false" });
   const rule = h("select", {}, h("option", { value: query.get("rule") ?? "" }, query.get("rule") ? "…" : "Any rule"));
   const list = h("div", {}, waiting(8));
   const form = h("form", { class: "filters", role: "search", "aria-label": "Filter alerts" },
-    field("Status", status), field("Severity", level), field("User", who), field("Rule", rule));
-  const values = () => ({ status: status.value, severity: level.value, user: who.value.trim(), rule: rule.value });
+    field("Status", status), field("Severity", level), field("User", who), field("Rule", rule), field("Order", sorted));
+  const values = () => ({ status: status.value, severity: level.value, user: who.value.trim(), rule: rule.value, order: sorted.value });
   const apply = () => {
     const next = new URLSearchParams(Object.entries(values()).filter(([, value]) => value));
     history.replaceState(null, "", `#/alerts${next.size ? `?${next}` : ""}`);
@@ -36,22 +50,20 @@ export function show(place, frame) {
   // A list that moves under the hand of whoever works on it is a bad list: news are told, and shown when asked for.
   const listed = new Set();
   const fresh = new Set();
+  const tell = calmly(news, signal, () => {
+    if (fresh.size) put(news, notice("calm", h("p", {}, `${count(fresh.size, "new alert")} since this list was made.`), h("button", { type: "button", onclick: () => load(values()) }, "Show")));
+    else put(news);
+  });
   const heard = (alert) => {
     if (listed.has(alert.alert_id) || alert.suppressed || ["retracted", "merged"].includes(alert.state)) return;
     fresh.add(alert.alert_id);
-    put(news, notice("calm", h("p", {}, `${count(fresh.size, "new alert")} since this list was made.`), h("button", { type: "button", onclick: () => load(values()) }, "Show")));
+    tell();
   };
-  follow("/api/alerts/stream", {
-    signal,
-    onState: frame.status,
-    onEvent: (_, alert) => heard(alert),
-    poll: async () => (await get("/api/alerts?limit=20", signal)).filter((alert) => made && alert.at > made).forEach(heard),
-  });
   let made = null;
 
   get("/api/rules", signal).then((rules) => {
-    const sorted = rules.filter((one) => one.level.toLowerCase() !== "informational" && one.reports !== false).sort((a, b) => a.title.localeCompare(b.title));
-    put(rule, h("option", { value: "" }, "Any rule"), sorted.map((one) => h("option", { value: one.id }, one.title)));
+    const named = rules.filter((one) => one.level.toLowerCase() !== "informational" && one.reports !== false).sort((a, b) => a.title.localeCompare(b.title));
+    put(rule, h("option", { value: "" }, "Any rule"), named.map((one) => h("option", { value: one.id }, one.title)));
     rule.value = query.get("rule") ?? "";
   }, () => {});
 
@@ -63,19 +75,19 @@ export function show(place, frame) {
     fresh.clear();
     put(news);
     put(list, waiting(8));
-    loading(list, signal, async () => {
-      const { body, headers } = await call("GET", at("/api/alerts", { ...wanted, limit: 50 }), { signal });
+    return loading(list, signal, async () => {
+      const { body, headers } = await call("GET", at("/api/alerts", { ...wanted, event_ids: false, limit: 50 }), { signal });
       if (mine !== turn) return [...list.childNodes];
       made = new Date().toISOString();
       for (const alert of body) listed.add(alert.alert_id);
       if (!body.length) return nothing(wanted);
-      const shown = table("Alerts, newest first", [
+      const shown = table(`Alerts, ${wanted.order ? "the most severe" : "newest"} first`, [
         [h("span", { class: "hidden" }, "Choose"), chosen.box, "narrow"],
         ["Severity", (alert) => severity(alert.severity), "narrow"],
-        ["What", (alert) => [alertLink(alert), h("div", { class: "soft small" }, alert.explanation)], "grow"],
+        ["What", (alert) => [alertLink(alert), h("div", {}, long(alert.explanation, "soft small"))], "grow"],
         ["About", subject, "person-cell mid"],
         ["Last event", (alert) => time(alert.last_event_at, "ago"), "mid narrow"],
-        ["State", standing, "mid narrow"],
+        ["State", (alert) => chosen.state(alert), "mid narrow"],
       ], body);
       const more = h("div", { class: "buttons" });
       further(shown, more, headers);
@@ -95,6 +107,7 @@ export function show(place, frame) {
       button.disabled = true;
       try {
         const { body, headers: after } = await call("GET", next, { signal });
+        for (const alert of body) listed.add(alert.alert_id);
         const rows = body.map(shown.line);
         shown.body.append(...rows);
         further(shown, more, after);
@@ -107,12 +120,33 @@ export function show(place, frame) {
     put(more, button);
   }
 
-  load(Object.fromEntries(FIELDS.map((name) => [name, query.get(name) ?? ""])));
+  const asked = () => Object.fromEntries(FIELDS.map((name) => [name, query.get(name) ?? ""]));
+  const first = load(asked()).then(() => made !== null);
+  follow(at("/api/alerts/stream", { event_ids: false }), {
+    signal,
+    first,
+    onState: frame.status,
+    onEvent: (_, alert) => heard(alert),
+    poll: recent,
+    whole: async () => {
+      if (made === null) await load(asked());
+      else await recent();
+    },
+  });
+
+  /** Without a stream, or after a gap in it: what is new since the list was made. */
+  async function recent() {
+    const rows = await get("/api/alerts?limit=20&event_ids=false", signal);
+    rows.filter((alert) => made && alert.at > made).forEach(heard);
+  }
 }
 
 /** The alerts that are ticked, and what can be done with all of them: the server takes all or none. */
 function selection(done) {
-  const ids = new Set();
+  // As they were listed: what is judged is what was seen.
+  const ticked = new Map();
+  const boxes = new Map();
+  const states = new Map();
   const words = h("strong", { "aria-live": "polite" });
   const told = h("div", { "aria-live": "polite" });
   const verdict = select(VERDICTS.map(([value, label]) => [value, label]), "benign");
@@ -124,23 +158,49 @@ function selection(done) {
         h("button", { type: "button", onclick: () => send({ status: "acknowledged", assignee: user().username }, "taken up") }, "Take them up"))),
     told);
   const draw = () => {
-    bar.hidden = ids.size === 0;
-    words.textContent = `${count(ids.size, "alert")} chosen`;
-    if (!ids.size) put(told);
+    bar.hidden = ticked.size === 0;
+    words.textContent = `${count(ticked.size, "alert")} chosen`;
+    if (!ticked.size) put(told);
   };
   const clear = () => {
-    ids.clear();
+    for (const all of [ticked, boxes, states]) all.clear();
     draw();
   };
   async function send(change, did) {
     try {
-      const { body } = await call("POST", "/api/alerts/triage", { body: { ids: [...ids], ...change } });
+      const revisions = Object.fromEntries([...ticked].map(([id, alert]) => [id, alert.revision]));
+      const { body } = await call("POST", "/api/alerts/triage", { body: { ids: [...ticked.keys()], revisions, ...change } });
       announce(`${count(body.updated, "alert")} ${did}`);
       reason.value = "";
       done();
     } catch (error) {
-      put(told, notice("bad", error.message));
+      if (error.status === 412 && error.body?.changed) await changed(error.body.changed);
+      else put(told, notice("bad", error.message));
     }
+  }
+
+  /** Somebody was faster, or alerts went on: nothing was done. What changed is told and shown; then it may be sent again. */
+  async function changed(ids) {
+    const shown = ids.slice(0, LOOKED_AT);
+    const now = await Promise.all(shown.map((id) => get(`/api/alerts/${encodeURIComponent(id)}`).catch(() => null)));
+    const lines = shown.map((id, i) => {
+      const was = ticked.get(id);
+      if (now[i] && was) {
+        ticked.set(id, now[i]);
+        if (states.has(id)) put(states.get(id), standing(now[i]));
+      }
+      return h("li", {}, was ? alertLink(was) : id, ", ", was?.user ?? was?.ip ?? "", ": ", now[i] && was ? difference(was, now[i]) : "cannot be read at the moment.");
+    });
+    // What nobody has looked at is not judged.
+    const rest = ids.slice(LOOKED_AT);
+    for (const id of rest) {
+      ticked.delete(id);
+      if (boxes.has(id)) boxes.get(id).checked = false;
+    }
+    draw();
+    put(told, h("div", { class: "notice bad", role: "alert" },
+      h("p", {}, `${count(ids.length, "of these alerts has", "of these alerts have")} changed since this list was made. Nothing was done; send it again if it still holds.`),
+      h("ul", { class: "reasons" }, lines, rest.length ? h("li", {}, `and ${count(rest.length, "more")}, which ${rest.length === 1 ? "is" : "are"} no longer chosen`) : null)));
   }
   bar.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -152,15 +212,21 @@ function selection(done) {
     }
   });
   const box = (alert) => {
-    const tick = h("input", { type: "checkbox", "aria-label": `Choose ${alert.rule}, ${alert.user ?? alert.ip ?? ""}`, checked: ids.has(alert.alert_id) });
+    const tick = h("input", { type: "checkbox", "aria-label": `Choose ${alert.rule}, ${alert.user ?? alert.ip ?? ""}`, checked: ticked.has(alert.alert_id) });
+    boxes.set(alert.alert_id, tick);
     tick.addEventListener("change", () => {
-      if (tick.checked) ids.add(alert.alert_id);
-      else ids.delete(alert.alert_id);
+      if (tick.checked) ticked.set(alert.alert_id, alert);
+      else ticked.delete(alert.alert_id);
       draw();
     });
     return tick;
   };
-  return { bar, box, clear };
+  const state = (alert) => {
+    const cell = h("span", {}, standing(alert));
+    states.set(alert.alert_id, cell);
+    return cell;
+  };
+  return { bar, box, state, clear };
 }
 
 function nothing(values) {

@@ -4,7 +4,8 @@ import { get, isAdmin } from "../api.js";
 import { bars } from "../charts.js";
 import { h, put } from "../dom.js";
 import { HOUR, count, duration, number, time } from "../format.js";
-import { empty, facts, loading, notice, panel, table, userLink, waiting } from "../parts.js";
+import { empty, facts, loading, long, notice, panel, table, userLink, waiting } from "../parts.js";
+import { isHeld, isPaused, pauseButton } from "../still.js";
 
 export function show(place, { signal }) {
   const whole = h("div", { class: "stack" }, waiting(8));
@@ -12,7 +13,7 @@ export function show(place, { signal }) {
   const letters = h("div", {}, waiting(2));
   const webhooks = h("div", {}, waiting(1));
   put(place,
-    h("h1", { tabindex: -1 }, "System"),
+    h("div", { class: "head-line" }, h("h1", { tabindex: -1 }, "System"), pauseButton(signal)),
     whole,
     isAdmin() ? panel("Webhooks", { id: "webhooks-title", side: h("a", { href: "#/webhooks" }, "Set up and try") }, webhooks) : null,
     panel("Who is logged in", { id: "sessions-title" }, sessions),
@@ -21,8 +22,8 @@ export function show(place, { signal }) {
   const load = () => loading(whole, signal, async () => page(await get("/api/system", signal)));
   load();
   const every = setInterval(() => {
-    // Not while somebody reads or selects in it.
-    if (!document.hidden && !whole.contains(document.activeElement)) load();
+    // Not while somebody points or selects in it; what has failed is tried again by itself.
+    if (!document.hidden && !isPaused() && !isHeld(whole) && !whole.querySelector(":scope > .notice.bad")) load();
   }, 5000);
   signal.addEventListener("abort", () => clearInterval(every));
 
@@ -51,7 +52,7 @@ export function show(place, { signal }) {
       return rows.length ? table("Records that could not be taken, newest first", [
         ["When", (row) => time(row.at, "clock"), "narrow"],
         ["Where", (row) => h("span", { class: "mono" }, `${row.topic} ${row.partition}/${row.offset}`), "mid"],
-        ["Why", (row) => [row.reason, h("details", {}, h("summary", { class: "small soft" }, "The record"), h("code", {}, row.payload))], "grow"],
+        ["Why", (row) => [long(row.reason), h("details", {}, h("summary", { class: "small soft" }, "The record"), h("code", {}, row.payload))], "grow"],
       ], rows) : empty("None.", "Records that cannot be read are put here with the reason, and hold up nobody.");
     });
   }

@@ -2,15 +2,25 @@
 
 import { call, isAdmin, user } from "../api.js";
 import { announce, field, h, put, uid } from "../dom.js";
-import { DAY } from "../format.js";
-import { facts, notice, panel } from "../parts.js";
-import { words } from "../format.js";
+import { draft, forget } from "../drafts.js";
+import { DAY, count, words } from "../format.js";
+import { facts, long, notice, panel } from "../parts.js";
 
 export const VERDICTS = [
   ["true_positive", "It was an attack", "Somebody did what they should not. It counts fully."],
   ["benign", "It happened, and was fine", "Real but allowed, such as a planned clean-up. It counts no more."],
   ["false_positive", "The rule was wrong", "What it says did not happen. It counts no more."],
 ];
+
+/** What happened to an alert between two looks at it, in a sentence. */
+export function difference(was, now) {
+  const last = now.history.at(-1);
+  if (last && last.at > was.updated_at) {
+    const what = last.verdict && last.verdict !== was.verdict ? last.verdict : last.status;
+    return `${last.by} set it to ${words(what).toLowerCase()}.`;
+  }
+  return `It has ${count(now.event_count, "event")} now, severity ${now.severity}.`;
+}
 
 /** The panel; `reload` reads the alert again. */
 export function triage(alert, tag, reload) {
@@ -29,6 +39,8 @@ export function triage(alert, tag, reload) {
     for (const button of buttons) button.disabled = true;
     try {
       await call("PATCH", `/api/alerts/${encodeURIComponent(alert.alert_id)}`, { body, headers: tag ? { "If-Match": tag } : {} });
+      // Whoever takes it up may have begun to write already.
+      if (body.status === "closed") forget(alert.alert_id);
       announce(done);
       reload();
     } catch (error) {
@@ -45,9 +57,7 @@ export function triage(alert, tag, reload) {
       try {
         const { body, headers } = await call("GET", `/api/alerts/${encodeURIComponent(alert.alert_id)}`);
         tag = headers.get("ETag");
-        const last = body.history.at(-1);
-        const news = last && last.at > alert.updated_at ? `${last.by} set it to ${words(last.verdict ?? last.status).toLowerCase()}.` : `It has ${body.event_count} events now, severity ${body.severity}.`;
-        put(told, notice("calm", h("p", {}, `${news} What you entered is still here; send it again if it still holds.`), h("button", { type: "button", onclick: reload }, "Show the alert as it is")));
+        put(told, notice("calm", h("p", {}, `${difference(alert, body)} What you entered is still here; send it again if it still holds.`), h("button", { type: "button", onclick: reload }, "Show the alert as it is")));
       } catch (error) {
         put(told, notice("bad", error.message));
       }
@@ -78,8 +88,10 @@ export function triage(alert, tag, reload) {
     h("div", { class: "buttons" }, h("button", { class: "primary", type: "submit", id: "close-alert" }, "Close the alert"), takeUp, leave));
   if (alert.status === "closed") {
     const reopen = h("button", { type: "button", id: "reopen", onclick: () => change({ status: "open" }, "The alert is open again") }, "Open it again");
-    put(place, facts([["Verdict", words(alert.verdict)], ["Reason", alert.reason], ["Closed by", alert.history.at(-1)?.by]]), told, h("div", { class: "buttons" }, reopen));
+    put(place, facts([["Verdict", words(alert.verdict)], ["Reason", alert.reason ? long(alert.reason) : null], ["Closed by", alert.history.at(-1)?.by]]), told, h("div", { class: "buttons" }, reopen));
   } else {
+    const again = draft(alert.alert_id, [...radios.map((label) => label.firstChild), reason]);
+    if (again) put(told, notice("calm", "What you had entered here is still here; it is not sent yet."));
     put(place, alert.assignee ? h("p", { class: "soft" }, `${alert.assignee} is looking at this.`) : null, form, told);
   }
   return panel(alert.status === "closed" ? "Closed" : "What do you make of it?", { id: "triage-title" }, place);
@@ -95,6 +107,8 @@ export function exception(alert) {
   const key = Object.entries(alert.key).map(([name, value]) => `${words(name).toLowerCase()} ${value}`).join(", ");
   const send = h("button", { type: "submit", id: "make-exception" }, "Make an exception");
   const form = h("form", { class: "triage", novalidate: true }, field("Until the end of", until), field("Why is it fine?", reason), told, h("div", {}, send));
+  const name = `${alert.alert_id} exception`;
+  const again = draft(name, [until, reason]);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (!reason.value.trim() || !until.value) {
@@ -106,12 +120,13 @@ export function exception(alert) {
     try {
       const body = { rule_id: alert.rule_id, key: alert.key, until: `${until.value}T23:59:59Z`, reason: reason.value.trim() };
       await call("POST", "/api/exceptions", { body });
+      forget(name);
       put(form, notice("good", `Alerts of this rule about ${key} stay out of the queue until ${until.value}. They are still counted.`));
     } catch (error) {
       put(told, notice("bad", error.message));
       send.disabled = false;
     }
   });
-  return h("details", { class: "panel" }, h("summary", {}, "Accept this for a while"),
+  return h("details", { class: "panel", open: again }, h("summary", {}, "Accept this for a while"),
     h("p", { class: "soft" }, `Alerts of this rule about ${key} will be stored, counted, and kept out of the queue and of the risk.`), form);
 }

@@ -28,6 +28,11 @@ pub(crate) struct Browser {
 impl Browser {
     /// Opens a window at the dashboard of `app`; none where there is no browser.
     pub(crate) async fn open(app: &TestApp) -> Option<Self> {
+        Self::open_at(app.address).await
+    }
+
+    /// The same where the dashboard is at another address.
+    pub(crate) async fn open_at(site: SocketAddr) -> Option<Self> {
         let profile = tempfile::tempdir().expect("a directory");
         let mut command = Command::new("chromedriver");
         // In a group of its own, so that the browser goes when the driver is stopped.
@@ -43,7 +48,7 @@ impl Browser {
         let output = driver.stdout.take().expect("its output");
         let port = tokio::task::spawn_blocking(move || port_in(output)).await.expect("a reader");
         let wire = Actor::anonymous(SocketAddr::from(([127, 0, 0, 1], port)));
-        let mut browser = Self { driver, wire, session: String::new(), site: app.address, _profile: profile };
+        let mut browser = Self { driver, wire, session: String::new(), site, _profile: profile };
         let folder = browser._profile.path().display();
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
@@ -136,6 +141,29 @@ impl Browser {
             .collect();
         let body = json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": strokes }] });
         let _ = self.command("POST", "/actions", body).await;
+    }
+
+    /// Goes back to what had the focus before.
+    pub(crate) async fn back(&self) {
+        let (shift, tab) = ("\u{e008}", "\u{e004}");
+        let keys = [("keyDown", shift), ("keyDown", tab), ("keyUp", tab), ("keyUp", shift)];
+        let keys: Vec<Value> = keys.iter().map(|(kind, key)| json!({ "type": kind, "value": key })).collect();
+        let body = json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": keys }] });
+        let _ = self.command("POST", "/actions", body).await;
+    }
+
+    /// Moves the mouse to a place in the window, aims, and clicks as slowly as people do.
+    pub(crate) async fn point(&self, x: f64, y: f64) {
+        let steps = json!([
+            { "type": "pointerMove", "duration": 100, "x": x.round(), "y": y.round() },
+            { "type": "pause", "duration": 300 },
+            { "type": "pointerDown", "button": 0 },
+            { "type": "pause", "duration": 300 },
+            { "type": "pointerUp", "button": 0 },
+        ]);
+        let mouse =
+            json!({ "type": "pointer", "id": "mouse", "parameters": { "pointerType": "mouse" }, "actions": steps });
+        let _ = self.command("POST", "/actions", json!({ "actions": [mouse] })).await;
     }
 
     /// A command of the browser's own protocol.

@@ -32,6 +32,47 @@ async fn the_feed_says_when_it_is_cut_off_and_catches_up() {
     guess(&app, "eve").await;
     browser.shows("#feed-alerts .card", "eve").await;
     browser.shows("#feed-activities", "eve").await;
+    // Also after many tries of the stream.
+    let asked = "performance.getEntriesByType('resource').filter((e) => e.name.includes('/api/alerts?')).map((e) => e.startTime)";
+    let _ = browser.run("performance.clearResourceTimings()", json!([])).await;
+    let _ = browser.until(&format!("{asked}.length >= 6")).await;
+    let widest = format!("return Math.max(...{asked}.slice(0, 6).map((at, i, all) => (i ? at - all[i - 1] : 0)))");
+    let widest = browser.run(&widest, json!([])).await;
+    assert!(widest.as_f64() < Some(7_500.0), "{widest} ms between two questions");
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_was_opened_while_the_server_was_away_is_whole_when_it_is_live() {
+    let app = TestApp::start().await;
+    for name in ["ada", "bob", "eve"] {
+        guess(&app, name).await;
+    }
+    app.settled().await;
+    let Some(browser) = Browser::open(&app).await else { return };
+    browser.log_in("sam").await;
+    browser.go("/#/system").await;
+    browser.shows("h1", "System").await;
+    browser.protocol("Network.enable", json!({})).await;
+    let cut =
+        |offline: bool| json!({ "offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
+    for (path, ready) in [("#/", ".card"), ("#/alerts", "main tbody tr")] {
+        browser.protocol("Network.emulateNetworkConditions", cut(true)).await;
+        browser.go(&format!("/{path}")).await;
+        browser.shows("#state", "Offline").await;
+        browser.shows("main [role=alert]", "cannot be reached").await;
+        browser.protocol("Network.emulateNetworkConditions", cut(false)).await;
+        browser.shows("#state", "Live").await;
+        // What the stream tells next is not taken for all there is.
+        guess(&app, "mallory").await;
+        browser.shows("main", "mallory").await;
+        for name in ["ada", "bob", "eve"] {
+            browser.shows(ready, name).await;
+        }
+        let _ = browser.until("!document.querySelector('main [role=alert], .tiles .waiting')").await;
+        browser.go("/#/system").await;
+        browser.shows("h1", "System").await;
+    }
     browser.close().await;
 }
 

@@ -50,3 +50,37 @@ async fn the_keyboard_is_enough() {
     let _ = browser.until("document.activeElement.id === 'main'").await;
     browser.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_the_focus_is_not_under_the_header() {
+    let app = TestApp::start().await;
+    for name in ["ada", "bob", "eve"] {
+        guess(&app, name).await;
+    }
+    app.settled().await;
+    let Some(browser) = Browser::open(&app).await else { return };
+    browser.log_in("sam").await;
+    for (width, height) in [(1280, 500), (360, 500)] {
+        browser.resize(width, height).await;
+        browser.go("/#/alerts").await;
+        browser.go("/#/").await;
+        let _ = browser.until("document.querySelectorAll('#feed-activities tbody a').length > 12").await;
+        let _ =
+            browser.run("[...document.querySelectorAll('#feed-activities tbody a')].at(-1).focus()", json!([])).await;
+        let mut seen = 0;
+        loop {
+            browser.back().await;
+            let place = "const e = document.activeElement; const r = e.getBoundingClientRect();
+                const bars = [...document.querySelectorAll('.top, nav')].filter((bar) => !bar.contains(e)).map((bar) => bar.getBoundingClientRect());
+                return [!e.closest('main'), !bars.some((bar) => r.top < bar.bottom - 1 && r.bottom > bar.top + 1), e.outerHTML.slice(0, 100)]";
+            let place = browser.run(place, json!([])).await;
+            if place[0] == true {
+                break;
+            }
+            assert_eq!(place[1], true, "{place} is covered in {width}");
+            seen += 1;
+        }
+        assert!(seen > 15, "{seen}");
+    }
+    browser.close().await;
+}
