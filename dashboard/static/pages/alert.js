@@ -4,7 +4,7 @@ import { at, call, get } from "../api.js";
 import { against, eventLine } from "../charts.js";
 import { h, put } from "../dom.js";
 import { MINUTE, count, duration, number, time, words } from "../format.js";
-import { activities, alertLink, empty, facts, loading, notice, panel, severity, standing, table, technique, userLink, waiting } from "../parts.js";
+import { activities, alertLink, empty, facts, loading, long, notice, panel, severity, standing, table, technique, userLink, waiting } from "../parts.js";
 import { follow } from "../stream.js";
 import { exception, triage } from "./triage.js";
 
@@ -16,6 +16,7 @@ export function show(place, frame) {
   const news = h("div", { "aria-live": "polite" });
   const load = () => loading(place, signal, async () => {
     const { body: alert, headers } = await call("GET", path, { signal }).catch(gone);
+    read = true;
     if (!alert) return missing();
     frame.title(alert.rule);
     shown = alert;
@@ -24,19 +25,26 @@ export function show(place, frame) {
   });
   // What was judged is read from its heading on.
   const reload = () => load().then(() => place.querySelector("#triage-title")?.focus({ preventScroll: true }));
-  load();
+  let read = false;
+  const first = load().then(() => read);
   const heard = (alert) => {
     if (!shown || alert.alert_id !== shown.alert_id || alert.revision <= shown.revision) return;
     const words = alert.event_count > shown.event_count ? `It goes on: ${count(alert.event_count, "event")} by now.` : "Somebody changed this alert.";
     put(news, notice("calm", h("p", {}, words), h("button", { type: "button", onclick: reload }, "Show it")));
   };
-  follow("/api/alerts/stream", {
+  const look = async () => {
+    const { body } = await call("GET", path, { signal }).catch(gone);
+    if (body) heard(body);
+  };
+  follow(at("/api/alerts/stream", { event_ids: false }), {
     signal,
+    first,
     onState: frame.status,
     onEvent: (_, alert) => heard(alert),
-    poll: async () => {
-      const { body } = await call("GET", path, { signal }).catch(gone);
-      if (body) heard(body);
+    poll: look,
+    whole: async () => {
+      if (read) await look();
+      else await load();
     },
   });
 }
@@ -67,7 +75,7 @@ function page(alert, tag, reload, signal) {
       alert.suppressed ? h("span", { class: "badge" }, "Kept out by an exception") : null,
       alert.techniques.map(technique),
       h("span", { class: "soft small" }, time(alert.last_event_at, "ago"))),
-    h("p", { class: "lead" }, alert.explanation),
+    h("div", {}, long(alert.explanation, "lead")),
     h("div", { class: "split" },
       h("div", { class: "stack" },
         panel("What was seen", { id: "seen-title" }, Number(alert.threshold) > 1 ? against(Number(alert.observed), Number(alert.threshold)) : null, seen(alert), baseline(alert)),
@@ -110,7 +118,7 @@ function events(alert) {
   const dots = alert.events.map((event, i) => ({ at: times[i], of: event.outcome, label: `${event.action_type}, ${event.occurred_at}` }));
   const [from, to] = [Math.min(...times), Math.max(...times)];
   const label = `${count(dots.length, "event")} between ${time(new Date(from)).textContent} and ${time(new Date(to)).textContent}`;
-  const crossed = (row) => row.event_id === alert.crossing_event || row.occurred_at === alert.at;
+  const crossed = (row) => row.event_id === alert.crossing_event;
   return [
     eventLine(dots, { from, to, crossing: Date.parse(alert.at), label }),
     h("p", { class: "soft small" }, "The dashed line, and the marked row, is the event at which the rule held."),
@@ -121,14 +129,14 @@ function events(alert) {
 
 /** What the same user did shortly before and after, asked for only when somebody looks. */
 function around(alert, signal) {
-  const known = alert.events.find((event) => event.user_id);
-  if (!known) return null;
+  const name = alert.user ?? alert.events.find((event) => event.username)?.username;
+  if (!name) return null;
   const place = h("div", {}, waiting(4));
   const from = new Date(Date.parse(alert.first_event_at) - 15 * MINUTE).toISOString();
   const to = new Date(Date.parse(alert.last_event_at) + 15 * MINUTE).toISOString();
-  const details = h("details", { class: "panel" }, h("summary", {}, `What ${known.username} did 15 minutes before and after`), place);
+  const details = h("details", { class: "panel" }, h("summary", {}, `What ${name} did 15 minutes before and after`), place);
   details.addEventListener("toggle", () => loading(place, signal, async () => {
-    const rows = await get(at("/api/logs/", { user_id: known.user_id, start_date: from, end_date: to, limit: 200 }), signal);
+    const rows = await get(at("/api/logs/", { user: name, start_date: from, end_date: to, limit: 200 }), signal);
     const led = new Set(alert.event_ids);
     return rows.length ? activities("Activities around the alert, newest first", rows, { person: false, marked: (row) => led.has(row.event_id) }) : empty("Nothing else.");
   }), { once: true });
@@ -145,7 +153,7 @@ function steps(alert) {
   });
   const all = [{ at: alert.at, what: ["Opened"] }, ...raised, ...judged].sort((a, b) => a.at.localeCompare(b.at));
   return panel("How it went", { id: "steps-title" }, h("ol", { class: "steps" }, all.map((step) =>
-    h("li", {}, h("span", {}, step.what), h("span", { class: "soft small" }, time(step.at, "clock")), step.why ? h("p", {}, step.why) : null))));
+    h("li", {}, h("span", {}, step.what), h("span", { class: "soft small" }, time(step.at, "clock")), step.why ? h("p", {}, long(step.why)) : null))));
 }
 
 function aboutRule(alert, rules) {
@@ -158,11 +166,11 @@ function aboutRule(alert, rules) {
     h("p", { class: "small" }, similar));
 }
 
-/** A short table of alerts, for other pages; without their state where they have none. */
-export function shortList(caption, alerts, { stored = true } = {}) {
+/** A short table of alerts, for other pages; without their state where they have none. `mark` may say something of each. */
+export function shortList(caption, alerts, { stored = true, mark = () => null } = {}) {
   return table(caption, [
     ["Severity", (alert) => severity(alert.severity), "narrow"],
-    ["What", (alert) => [stored ? alertLink(alert) : h("span", { class: "row-title" }, alert.rule), h("div", { class: "soft small" }, alert.explanation)], "grow"],
+    ["What", (alert) => [mark(alert), stored ? alertLink(alert) : h("span", { class: "row-title" }, alert.rule), h("div", {}, long(alert.explanation, "soft small"))], "grow"],
     ["Last event", (alert) => time(alert.last_event_at, "ago"), "mid narrow"],
     stored && ["State", standing, "mid narrow"],
   ].filter(Boolean), alerts);

@@ -15,7 +15,8 @@ export function show(place, frame) {
   const plot = h("div", {}, waiting(5));
   const made = h("div", {}, waiting(4));
   const alerts = h("div", {}, waiting(4));
-  const more = h("div", { class: "stack" });
+  const sessions = h("div", {}, waiting(3));
+  const log = h("div", {}, waiting(6));
   put(place,
     h("p", { class: "crumb" }, h("a", { href: "#/users" }, "Users")),
     head,
@@ -23,9 +24,17 @@ export function show(place, frame) {
     h("div", { class: "split" },
       panel("Alerts", { id: "alerts-title", side: h("a", { href: `#/alerts?user=${encodeURIComponent(name)}` }, "All") }, alerts),
       panel("What the risk is made of", { id: "made-title" }, made)),
-    more);
+    panel("Sessions", { id: "sessions-title" }, sessions),
+    panel("Activities", { id: "log-title" }, log));
 
-  const found = get(at("/api/alerts", { user: name, limit: 100 }), signal);
+  let asked = null;
+  const found = () => {
+    asked ??= get(at("/api/alerts", { user: name, event_ids: false, limit: 100 }), signal).catch((error) => {
+      asked = null;
+      throw error;
+    });
+    return asked;
+  };
   let known = null;
   const load = () => loading(plot, signal, async () => {
     let user;
@@ -44,12 +53,11 @@ export function show(place, frame) {
         user.is_active === false ? h("span", { class: "badge sev-medium" }, "Switched off") : null,
         user.full_name ? h("span", { class: "soft" }, user.full_name) : null);
       put(made, contributions(user.contributions));
-      rest(user);
     }
     const points = user.history.map((point) => [Date.parse(point.at), point.risk_score]);
     const [from, to] = [Date.parse(user.as_of) - user.period_days * DAY, Date.parse(user.as_of)];
     const near = (moment) => points.reduce((best, point) => (point[0] <= moment + 1 ? point[1] : best), 0);
-    const marks = (await found).filter((alert) => Date.parse(alert.at) >= from).map((alert) => ({
+    const marks = (await found()).filter((alert) => Date.parse(alert.at) >= from).map((alert) => ({
       at: Date.parse(alert.at), value: near(Date.parse(alert.at)), severity: alert.severity.toLowerCase(),
       label: `${alert.severity}: ${alert.rule}`, href: `#/alerts/${encodeURIComponent(alert.alert_id)}`,
     }));
@@ -60,28 +68,19 @@ export function show(place, frame) {
   days.addEventListener("change", load);
   load();
   loading(alerts, signal, async () => {
-    const rows = await found;
+    const rows = await found();
     return rows.length ? shortList(`Alerts about ${name}, newest first`, rows.slice(0, 20)) : empty("No alerts.", "Alerts that count by address or session and touch this user add to the risk as well.");
   });
 
-  /** What only an account has. */
-  function rest(user) {
-    if (!user.user_id) {
-      put(more, panel("Sessions and activities", { id: "none-title" }, empty("No account here has this name.", "Somebody tried to log in with it, or another system reported it. Its events stand in its alerts.")));
-      return;
-    }
-    const sessions = h("div", {}, waiting(3));
-    const log = h("div", {}, waiting(6));
-    put(more, panel("Sessions", { id: "sessions-title" }, sessions), panel("Activities", { id: "log-title" }, log));
-    loading(sessions, signal, async () => {
-      const rows = await get(at("/api/logs/sessions", { user_id: user.user_id, limit: 20 }), signal);
-      return rows.length ? sessionTable(rows) : empty("No session yet.");
-    });
-    loading(log, signal, async () => {
-      const rows = await get(at("/api/logs/", { user_id: user.user_id, limit: 60 }), signal);
-      return rows.length ? activities(`What ${user.username} did, newest first`, rows, { person: false }) : empty("No activity yet.");
-    });
-  }
+  // By name: other systems tell of people who have no account here.
+  loading(sessions, signal, async () => {
+    const rows = await get(at("/api/logs/sessions", { user: name, limit: 20 }), signal);
+    return rows.length ? sessionTable(rows) : empty("No session yet.");
+  });
+  loading(log, signal, async () => {
+    const rows = await get(at("/api/logs/", { user: name, limit: 60 }), signal);
+    return rows.length ? activities(`What ${name} did, newest first`, rows, { person: false }) : empty("No activity yet.");
+  });
 }
 
 function contributions(all) {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use story_tests::TestApp;
 
 use crate::browser::Browser;
+use crate::watching::guess;
 
 const SCRIPT: &str = "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">";
 
@@ -47,6 +48,69 @@ async fn script_tags_in_every_field_stay_text() {
         assert_eq!(made, 0, "{path}");
         let title = browser.run("return document.title", json!([])).await;
         assert_ne!(title, "owned", "{path}");
+    }
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_seen_is_shown() {
+    let app = TestApp::start().await;
+    // Reads as "admin" where it is not shown; and a name with a letter without a shape in it.
+    for name in ["\u{202e}nimda", "sa\u{200b}m"] {
+        guess(&app, name).await;
+    }
+    let event = json!({ "user": "\u{2066}x", "action": "View", "detail": "a\u{7}b\u{85}c\u{feff}\nd" });
+    let _ = app.system("erp").await.post("/api/logs", event).await.expect(202);
+    app.settled().await;
+    let Some(browser) = Browser::open(&app).await else { return };
+    browser.log_in("admin").await;
+    for shown in ["‹U+202E›nimda", "sa‹U+200B›m", "‹U+2066›x", "a‹U+0007›b‹U+0085›c‹U+FEFF› d"]
+    {
+        browser.shows("#feed-activities", shown).await;
+    }
+    browser.shows("#feed-alerts .card", "by user ‹U+202E›nimda").await;
+    // Addresses and what is searched for are as they are.
+    browser.click("#feed-alerts a.who[href='#/users/%E2%80%AEnimda']").await;
+    browser.shows("h1", "‹U+202E›nimda").await;
+    assert_eq!(browser.run("return document.title", json!([])).await, "‹U+202E›nimda · Security Analytics");
+    browser.click("[aria-labelledby=alerts-title] .panel-head a").await;
+    let _ = browser.until("!!document.querySelector('input[aria-label$=\"‹U+202E›nimda\"]')").await;
+    assert_eq!(
+        browser.run("return document.querySelector('input[type=search]').value", json!([])).await,
+        "\u{202e}nimda"
+    );
+    let raw = "return /[\\u202a-\\u202e\\u2066-\\u2069\\u200b-\\u200f\\ufeff]/.test(document.body.innerText)";
+    assert_eq!(browser.run(raw, json!([])).await, false);
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_very_long_text_does_not_fill_the_screen() {
+    let app = TestApp::start().await;
+    let long = "no end ".repeat(300);
+    let event =
+        json!({ "user": "x", "action": "Delete", "detail": long, "reason": &long[..1_000], "outcome": "failure" });
+    let _ = app.system("erp").await.post("/api/logs", event).await.expect(202);
+    app.settled().await;
+    let Some(browser) = Browser::open(&app).await else { return };
+    browser.log_in("sam").await;
+    for width in [1280, 360] {
+        browser.resize(width, 800).await;
+        browser.go("/#/users/x").await;
+        browser.shows("[aria-labelledby=log-title] tbody", "no end").await;
+        let height =
+            "return document.querySelector('[aria-labelledby=log-title] tbody tr').getBoundingClientRect().height";
+        let before = browser.run(height, json!([])).await.as_f64().expect("a height");
+        assert!(before < 200.0, "{before} in {width}");
+        let more = "[aria-labelledby=log-title] tbody .detail + button";
+        let _ = browser
+            .run("document.querySelector(arguments[0]).scrollIntoView({ block: 'center' })", json!([more]))
+            .await;
+        browser.click(more).await;
+        assert!(browser.run(height, json!([])).await.as_f64() > Some(2.0 * before));
+        browser.shows("[aria-labelledby=log-title] tbody", "Show less").await;
+        browser.go("/#/").await;
+        browser.shows("h1", "Overview").await;
     }
     browser.close().await;
 }

@@ -95,7 +95,7 @@ async fn every_page_fits_a_phone_and_turns_dark() {
         ("alerts", "#/alerts".to_owned(), "main tbody tr"),
         ("alert", format!("#/alerts/{alert}"), "main tbody tr"),
         ("users", "#/users".to_owned(), "main .panel:last-child tbody tr"),
-        ("user", "#/users/erin".to_owned(), "main .stack .panel:last-child tbody tr"),
+        ("user", "#/users/erin".to_owned(), "main .panel:last-child tbody tr"),
         ("rules", "#/rules".to_owned(), "main tbody tr"),
         ("system", "#/system".to_owned(), "main tbody tr"),
         ("webhooks", "#/webhooks".to_owned(), "main tbody tr"),

@@ -112,3 +112,44 @@ async fn several_alerts_are_judged_at_once() {
     );
     browser.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_no_account_has_a_page_with_all_that_is_stored() {
+    let app = TestApp::start().await;
+    let now = app.now();
+    // All at the same moment: one of them is the event at which the rule held.
+    let event = |action: &str, outcome: &str| {
+        json!({
+            "user": "Mallory", "action": action, "outcome": outcome, "session_id": "elsewhere", "source_ip": "203.0.113.7",
+            "occurred_at": now.to_string(),
+        })
+    };
+    let mut events = vec![event("LoginFailed", "failure"); 6];
+    events.push(event("Export", "success"));
+    let system = app.system("erp").await;
+    let _ = system.post("/api/logs", serde_json::Value::from(events)).await.expect(202);
+    let quiet = json!({ "user": "trent", "action": "View", "session_id": "another", "resource": "ledger/7" });
+    let _ = system.post("/api/logs", quiet).await.expect(202);
+    app.settled().await;
+    let alert = app.admin().await.get("/api/alerts?user=mallory").await.expect(200).rows().remove(0);
+    let Some(browser) = Browser::open(&app).await else { return };
+    browser.log_in("sam").await;
+    browser.go("/#/users/mallory").await;
+    browser.shows("[aria-labelledby=log-title] tbody", "Export").await;
+    browser.shows("[aria-labelledby=sessions-title] tbody", "7").await;
+    // Also of whom there is no alert.
+    browser.go("/#/users/trent").await;
+    browser.shows("[aria-labelledby=log-title] tbody", "ledger/7").await;
+    browser.shows("[aria-labelledby=sessions-title] tbody", "1").await;
+    browser.go(&format!("/#/alerts/{}", alert["alert_id"].as_str().expect("an id"))).await;
+    browser.shows("[aria-labelledby=events-title]", "What led to it").await;
+    assert_eq!(
+        browser
+            .run("return document.querySelectorAll('[aria-labelledby=events-title] tr.marked').length", json!([]))
+            .await,
+        1
+    );
+    browser.click("main .split details summary").await;
+    browser.shows("main .split details", "Export").await;
+    browser.close().await;
+}
