@@ -2,6 +2,7 @@
 
 import { at, call, get, isAdmin } from "../api.js";
 import { field, h, put, select } from "../dom.js";
+import { draft } from "../drafts.js";
 import { DAY, count, duration, number, time, words } from "../format.js";
 import { empty, loading, notice, panel, table, technique, userLink, waiting } from "../parts.js";
 import { shortList } from "./alert.js";
@@ -122,14 +123,18 @@ function more(rule, take) {
     take ? h("div", {}, h("button", { type: "button", onclick: () => take(rule) }, "Try a change of it")) : null);
 }
 
+/** The file of the rule that is being changed. */
+let original = null;
+
 /**
  * A trial changes nothing: the engine runs over what is stored, and what it would have found is shown. `take(rule)` puts
  * the file of an active rule into the field; a change of it is then told against the rule as it is.
  */
 function trial(signal) {
-  let original = null;
   const text = h("textarea", { class: "code", spellcheck: "false", autocapitalize: "none", wrap: "off" });
   text.value = EXAMPLE;
+  // Whoever comes back to what was typed here finds it, and the rule that it is a change of.
+  if (!draft("trial", [text])) original = null;
   const days = select([["1", "1 day"], ["7", "7 days"], ["30", "30 days"], ["90", "90 days"]], "7");
   const run = h("button", { class: "primary", type: "submit" }, "Try it");
   const result = h("div", { class: "stack", "aria-live": "polite" });
@@ -137,7 +142,7 @@ function trial(signal) {
     field("Sigma rules, as YAML", text, "Documents parted by ---. They may lean on the rules of this server by name. Esc leaves the field."),
     h("div", { class: "filters" }, field("Over the last", days), run));
 
-  const over = async (rules, from) => (await call("POST", "/api/rules/dry-run", { body: { rules, from }, signal })).body;
+  const over = async (rules, span) => (await call("POST", "/api/rules/dry-run", { body: { rules, ...span }, signal })).body;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     run.disabled = true;
@@ -145,8 +150,9 @@ function trial(signal) {
     put(result, waiting(3));
     const from = new Date(Date.now() - Number(days.value) * DAY).toISOString();
     try {
-      const changed = await over(text.value, from);
-      const before = original && original.text !== text.value ? await over(original.text, from) : null;
+      const changed = await over(text.value, { from });
+      // The same span for both: what happens meanwhile is no difference of the rules.
+      const before = original && original.text !== text.value ? await over(original.text, { from: changed.from, to: changed.to }) : null;
       put(result, outcome(changed, before, days.value));
     } catch (error) {
       if (signal.aborted) return;
@@ -179,11 +185,16 @@ function trial(signal) {
 function outcome(body, before, days) {
   const per = body.alerts_total / Number(days);
   const rate = body.alerts_total ? `, ${number(per)} a day` : "";
-  const sign = before ? h("p", {}, compared(body, before)) : null;
+  const told = before ? differences(body, before) : null;
+  const mark = (alert) => {
+    const kind = told?.marks.get(alert);
+    return kind ? [h("span", { class: `badge ${kind === NEW ? "taken" : ""}` }, kind), " "] : null;
+  };
   return [
-    notice(body.alerts_total ? "calm" : "good", h("p", {}, `${count(body.alerts_total, "alert")}${rate}, in ${count(body.events, "activity", "activities")}.`), sign),
-    body.alerts.length ? shortList("What the rules would have found", body.alerts, { stored: false }) : h("p", { class: "soft" }, "It would have found nothing. Lower the threshold or look further back to see where it begins to fire."),
+    notice(body.alerts_total ? "calm" : "good", h("p", {}, `${count(body.alerts_total, "alert")}${rate}, in ${count(body.events, "activity", "activities")}.`), told ? h("p", {}, compared(body, before), " ", told.words) : null),
+    body.alerts.length ? shortList("What the rules would have found", body.alerts, { stored: false, mark }) : h("p", { class: "soft" }, "It would have found nothing. Lower the threshold or look further back to see where it begins to fire."),
     body.alerts_total > body.alerts.length ? h("p", { class: "soft small" }, `The first ${body.alerts.length} are shown.`) : null,
+    told?.gone.length ? [h("h3", { id: "gone" }, "Gone: found by the rules as they are, and not by the change"), shortList("What the change would not find", told.gone, { stored: false })] : null,
   ];
 }
 
@@ -191,4 +202,34 @@ function compared(body, before) {
   const more = body.alerts_total - before.alerts_total;
   if (more === 0) return `As many as with the rules as they are (${number(before.alerts_total)}).`;
   return `${count(Math.abs(more), "alert")} ${more > 0 ? "more" : "fewer"} than with the rules as they are (${number(before.alerts_total)}).`;
+}
+
+const NEW = "New";
+const MOVED = "At another time";
+
+/** Which alerts only the change finds and which only the rules as they are, by rule, key and time. */
+function differences(body, before) {
+  // Where only the first are told, what comes after them cannot be compared.
+  const ends = [body, before].filter((one) => one.alerts_total > one.alerts.length).map((one) => one.alerts.at(-1).at).sort();
+  const known = (alert) => !ends.length || alert.at <= ends[0];
+  const about = (alert) => JSON.stringify([alert.rule_id, Object.entries(alert.key).sort()]);
+  const rest = new Map();
+  for (const alert of before.alerts.filter(known)) rest.set(about(alert), [...(rest.get(about(alert)) ?? []), alert]);
+  const taken = (alert, same) => {
+    const all = rest.get(about(alert)) ?? [];
+    const i = all.findIndex((one) => same(one));
+    return i >= 0 && all.splice(i, 1).length > 0;
+  };
+  const marks = new Map();
+  const others = body.alerts.filter(known).filter((alert) => !taken(alert, (one) => one.at === alert.at));
+  // Another threshold is crossed by another event of the same episode.
+  for (const alert of others) {
+    const overlaps = (one) => one.first_event_at <= alert.last_event_at && alert.first_event_at <= one.last_event_at;
+    marks.set(alert, taken(alert, overlaps) ? MOVED : NEW);
+  }
+  const gone = [...rest.values()].flat();
+  const of = (kind) => [...marks.values()].filter((one) => one === kind).length;
+  const parts = [[of(NEW), "new"], [gone.length, "gone"], [of(MOVED), "at another time"]].filter(([n]) => n > 0);
+  const sentence = parts.length ? `${parts.map(([n, what]) => `${number(n)} ${what}`).join(", ")}.` : "They are the same.";
+  return { marks, gone, words: ends.length ? [sentence, " Compared up to ", time(ends[0]), ": later ones are too many to show."] : sentence };
 }

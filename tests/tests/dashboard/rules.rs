@@ -10,6 +10,10 @@ use crate::watching::guess;
 async fn a_change_of_a_rule_is_told_against_the_rule_as_it_is() {
     let app = TestApp::start().await;
     guess(&app, "bob").await;
+    for n in 0..3 {
+        let body = json!({ "username": "eve", "password": format!("a wrong guess {n}") });
+        let _ = app.anonymous().post("/api/auth/login", body).await;
+    }
     app.settled().await;
     let alert = app.admin().await.get("/api/alerts?user=bob").await.expect(200).rows().remove(0);
     let (rule, title) = (alert["rule_id"].as_str().expect("an id"), alert["rule"].as_str().expect("a title"));
@@ -24,6 +28,15 @@ async fn a_change_of_a_rule_is_told_against_the_rule_as_it_is() {
     let _ = browser.run(change, json!([])).await;
     browser.click("form button[type=submit]").await;
     browser.shows("form + div .notice", "fewer than with the rules as they are").await;
+    browser.shows("form + div .notice", "1 gone").await;
+    browser.shows("#gone + .table", "by user bob").await;
+    // Within reach of fewer: what crossed crosses elsewhere, and somebody else does too.
+    let change = change.replace("gte: 900", "gte: 2").replace("gte: \\d+", "gte: 900");
+    let _ = browser.run(&change, json!([])).await;
+    browser.click("form button[type=submit]").await;
+    browser.shows("form + div .notice", "5 new, 1 at another time").await;
+    browser.shows("form + div tr:has(.badge.taken)", "by user eve").await;
+    assert_eq!(browser.run("return document.querySelector('#gone')", json!([])).await, json!(null));
     let _ = browser.run("document.querySelector('textarea').value = 'title: ['", json!([])).await;
     browser.click("form button[type=submit]").await;
     browser.shows("form + div [role=alert]", "rules.yml").await;
