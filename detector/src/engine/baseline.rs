@@ -7,21 +7,22 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use rust_decimal::Decimal;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::exact::Figure;
+use super::usual::Usual;
 use crate::rules::Baseline;
 
 /// Of peers at most so many figures are compared with, the latest.
 const PEERS: usize = 10_000;
 
 /// Figures of one bucket, by whose they are.
-type Figures = BTreeMap<Arc<str>, Decimal>;
+type Figures = BTreeMap<Arc<str>, Figure>;
 
 /// What one rule has learnt.
 #[derive(Debug, Default)]
 pub(super) struct Baselines {
-    pub(super) own: HashMap<Arc<str>, VecDeque<(i64, Decimal)>>,
+    pub(super) own: HashMap<Arc<str>, VecDeque<(i64, Figure)>>,
     /// Those alike → bucket → whose figure.
     pub(super) peers: HashMap<Box<str>, BTreeMap<i64, Figures>>,
     pub(super) sweep_at: usize,
@@ -43,7 +44,7 @@ impl Baselines {
         baseline: &Baseline,
         whose: Whose<'_>,
         time: i64,
-        value: Decimal,
+        value: Figure,
         asked: bool,
     ) -> Option<Arc<Value>> {
         let bucket = time.div_euclid(baseline.bucket);
@@ -53,21 +54,14 @@ impl Baselines {
         beyond.map(Arc::new)
     }
 
-    fn compare(
-        &self,
-        baseline: &Baseline,
-        whose: Whose<'_>,
-        bucket: i64,
-        oldest: i64,
-        value: Decimal,
-    ) -> Option<Value> {
+    fn compare(&self, baseline: &Baseline, whose: Whose<'_>, bucket: i64, oldest: i64, value: Figure) -> Option<Value> {
         let closed = |at: &i64| (oldest..bucket).contains(at);
         let own = self.own.get(whose.of)?.iter().filter(|(at, _)| closed(at)).map(|(_, figure)| *figure);
         let own = Usual::of(own.collect(), baseline)?;
-        if value <= own.bound {
+        if !own.is_below(value, baseline.above) {
             return None;
         }
-        let mut told = own.told();
+        let mut told = own.told(baseline.above);
         if let Some(peers) = whose.peers.and_then(|peers| self.peers.get(peers)) {
             let figures = peers
                 .range(oldest..bucket)
@@ -77,16 +71,16 @@ impl Baselines {
                 .map(|(_, figure)| *figure)
                 .take(PEERS);
             if let Some(usual) = Usual::of(figures.collect(), baseline) {
-                if value <= usual.bound {
+                if !usual.is_below(value, baseline.above) {
                     return None;
                 }
-                told["peers"] = usual.told();
+                told["peers"] = usual.told(baseline.above);
             }
         }
         Some(told)
     }
 
-    fn learn(&mut self, whose: Whose<'_>, bucket: i64, oldest: i64, value: Decimal) {
+    fn learn(&mut self, whose: Whose<'_>, bucket: i64, oldest: i64, value: Figure) {
         if self.own.len() >= self.sweep_at {
             self.own.retain(|_, figures| figures.back().is_some_and(|(at, _)| *at >= oldest));
             self.peers.retain(|_, buckets| buckets.last_key_value().is_some_and(|(at, _)| *at >= oldest));
@@ -116,55 +110,17 @@ impl Baselines {
 
     /// Heap memory in bytes.
     pub(super) fn bytes(&self) -> usize {
-        let own: usize = self.own.iter().map(|(of, f)| of.len() + f.capacity() * size_of::<(i64, Decimal)>()).sum();
+        let own: usize = self.own.iter().map(|(of, f)| of.len() + f.capacity() * size_of::<(i64, Figure)>()).sum();
         let figures: usize = self.peers.values().flat_map(BTreeMap::values).map(BTreeMap::len).sum();
-        own + self.own.capacity() * 64 + figures * (size_of::<(Arc<str>, Decimal)>() + 8)
-    }
-}
-
-/// What is usual.
-struct Usual {
-    n: usize,
-    median: Decimal,
-    spread: Decimal,
-    bound: Decimal,
-}
-
-impl Usual {
-    /// Of figures; none where there are too few.
-    fn of(mut figures: Vec<Decimal>, baseline: &Baseline) -> Option<Self> {
-        let n = figures.len();
-        if n < baseline.ready.max(1) {
-            return None;
-        }
-        let median = median(&mut figures);
-        let mut deviations: Vec<Decimal> = figures.iter().map(|figure| figure.saturating_sub(median).abs()).collect();
-        let spread = self::median(&mut deviations);
-        let bound = median.saturating_add(baseline.above.saturating_mul(spread));
-        Some(Self { n, median, spread, bound })
-    }
-
-    fn told(&self) -> Value {
-        let number = |value: Decimal| serde_json::from_str::<Value>(&value.normalize().to_string()).unwrap_or_default();
-        json!({
-            "n": self.n, "median": number(self.median), "spread": number(self.spread), "bound": number(self.bound),
-        })
-    }
-}
-
-/// The middle one, or the mean of the two in the middle.
-fn median(figures: &mut [Decimal]) -> Decimal {
-    figures.sort_unstable();
-    let middle = figures.len() / 2;
-    if figures.len() % 2 == 1 {
-        figures[middle]
-    } else {
-        figures[middle - 1].saturating_add(figures[middle]) / Decimal::TWO
+        own + self.own.capacity() * 64 + figures * (size_of::<(Arc<str>, Figure)>() + 8)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use rust_decimal::Decimal;
+    use serde_json::json;
+
     use super::*;
     use crate::rules::Field;
 
@@ -181,7 +137,7 @@ mod tests {
 
     fn note(learnt: &mut Baselines, of: &str, time: i64, value: i64) -> Option<Arc<Value>> {
         let whose = Whose { of, peers: Some("Employee") };
-        learnt.note(&baseline(), whose, time, Decimal::from(value), true)
+        learnt.note(&baseline(), whose, time, Figure::of(Decimal::from(value)), true)
     }
 
     #[test]

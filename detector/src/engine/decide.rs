@@ -5,11 +5,11 @@ use std::cmp::{Ordering, Reverse};
 use std::sync::Arc;
 
 use domain::Timestamp;
-use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::baseline::{Baselines, Whose};
 use super::evaluate::Slot;
+use super::exact::Figure;
 use super::first::Novelty;
 use super::plan::Plan;
 use super::record::{Record, Source};
@@ -143,7 +143,7 @@ pub(super) fn usual(
     (of, peers): (usize, Option<usize>),
     record: &Record,
     time: i64,
-    value: Decimal,
+    value: Figure,
     asked: bool,
 ) -> Option<Arc<serde_json::Value>> {
     let source = Source::Kept(record);

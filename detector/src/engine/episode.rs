@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use domain::{Escalation, Severity, Timestamp};
 use rust_decimal::Decimal;
-use rust_decimal::prelude::ToPrimitive;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::events::{Events, Met};
+use super::exact::double;
 use super::plan::{Node, Shape};
 use super::snapshot::rows::{number, steps, told};
 
@@ -172,7 +172,7 @@ pub(super) fn extend(
         episode.rare.get_or_insert_default().escalations.push(Escalation {
             at: Timestamp::from_micros(crossing.time),
             severity: episode.severity,
-            observed: crossing.value.to_f64().unwrap_or(f64::MAX),
+            observed: double(crossing.value),
         });
         if episode.named.len() < NAMED && !episode.named.contains(&crossing.id) {
             let named = std::mem::take(&mut episode.named).into_iter();

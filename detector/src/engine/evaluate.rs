@@ -18,7 +18,7 @@ use super::record::{Record, Source};
 use super::ring::{New, Ring};
 use super::window::{Window, glance};
 use super::{Engine, Place};
-use crate::rules::{Body, Condition};
+use crate::rules::{Body, Condition, TooLarge};
 
 /// A crossing on its way into another ring.
 #[derive(Debug)]
@@ -97,8 +97,9 @@ impl Engine {
             values.clear();
             for bit in bits(route.mask) {
                 let of = group.channels[usize::from(bit)].value.as_ref();
-                if let Some(value) = source.value(plan, of, &mut self.held.texts) {
-                    values.push((bit, value));
+                match source.value(plan, of, &mut self.held.texts) {
+                    Ok(value) => values.extend(value.map(|value| (bit, value))),
+                    Err(TooLarge) => self.note_too_large(plan, route.group, bit, place.0),
                 }
             }
             if !values.is_empty() {
@@ -259,7 +260,8 @@ impl Engine {
             }
             if let Some(state) = which.map(|which| &mut nodes[which]).filter(|_| of.reports) {
                 let seen = state.window.seen();
-                let crossing = Crossing { time, id, value: verdict.value, seen, baseline: compared };
+                let value = verdict.value.rounded();
+                let crossing = Crossing { time, id, value, seen, baseline: compared };
                 state.episodes.get_or_insert_default().push(crossing, !taken_back, of, rule.level, events);
                 moved = true;
             }
@@ -304,18 +306,23 @@ impl Engine {
                 self.arrivals.push_back(Arrival { route: *route, place, record });
                 continue;
             }
-            let mut fresh = 0;
+            let (mut fresh, mut too_large) = (0, 0);
             for bit in bits(route.mask & !mask) {
                 let value = match (&plan.groups[slot.group].channels[usize::from(bit)].value, &record) {
-                    (None, _) => Some(Value::None),
+                    (None, _) => Ok(Some(Value::None)),
                     (value, Some(record)) => Source::Kept(record).value(plan, value.as_ref(), &mut self.held.texts),
-                    (Some(_), None) => None,
+                    (Some(_), None) => Ok(None),
                 };
-                if let Some(value) = value {
-                    join(state, plan, slot.group, (at, bit, value), kinds, &mut self.held);
-                    fresh |= 1 << bit;
+                match value {
+                    Ok(Some(value)) => {
+                        join(state, plan, slot.group, (at, bit, value), kinds, &mut self.held);
+                        fresh |= 1 << bit;
+                    }
+                    Ok(None) => {}
+                    Err(TooLarge) => too_large |= 1 << bit,
                 }
             }
+            bits(too_large).for_each(|bit| self.note_too_large(plan, slot.group, bit, place.0));
             self.call(plan, slot, place, at, fresh, work);
         }
     }

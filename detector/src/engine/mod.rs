@@ -10,7 +10,8 @@
 //! | `held` | what rings have only the numbers of |
 //! | `window` | what one rule sees of a ring: looked through where it is short, else two ends and an aggregate |
 //! | `episode`, `episodes` | from the moments at which a rule holds to alerts that grow, merge and are taken back |
-//! | `first`, `history`, `baseline`, `calendar` | `when`: first seen, silence, what is usual, working hours |
+//! | `first`, `history`, `baseline`, `usual`, `calendar` | `when`: first seen, silence, what is usual, working hours |
+//! | `exact` | sums and averages without rounding |
 //! | `record` | keys and values, and what is kept of an event for later decisions |
 //! | `text`, `packed`, `chunked` | texts, numbers and lists in little memory |
 //! | `keys`, `room` | the states of all keys; thinned out, forgotten, bounded |
@@ -46,6 +47,7 @@ mod episode;
 mod episodes;
 mod evaluate;
 mod events;
+mod exact;
 mod first;
 mod footprint;
 mod form;
@@ -64,6 +66,7 @@ mod ring;
 mod room;
 mod snapshot;
 mod text;
+mod usual;
 mod window;
 
 use std::cmp::Reverse;
@@ -79,7 +82,7 @@ pub use footprint::{Footprint, Parts};
 pub use layout::waiting as waits;
 pub use snapshot::SnapshotError;
 
-use crate::rules::{Body, RuleSet, Scratch};
+use crate::rules::{Body, EVENTS_PER_KEY, RuleSet, Scratch};
 use baseline::Baselines;
 use conclude::Closing;
 use decide::Due;
@@ -112,7 +115,7 @@ impl Default for Settings {
             zone: Tz::UTC,
             zones: HashMap::new(),
             calendars: HashMap::from([("working_hours".to_owned(), Calendar::default())]),
-            events_per_key: 65_536,
+            events_per_key: EVENTS_PER_KEY,
             keys: 4_000_000,
         }
     }

@@ -3,12 +3,11 @@
 use std::borrow::Cow;
 
 use domain::Activity;
-use rust_decimal::Decimal;
 
 use super::held::Value;
 use super::plan::{KeyOf, Plan, ValueOf};
 use super::text::Interner;
-use crate::rules::{Field, Share, number};
+use crate::rules::{Field, Share, TooLarge, amount};
 
 /// What is kept of an event: texts by index of [`Plan::fields`].
 #[derive(Debug, Default)]
@@ -63,10 +62,7 @@ impl<'a> Source<'a> {
     pub(super) fn key_part(self, plan: &Plan, field: usize) -> Option<Cow<'a, str>> {
         let text = self.text(plan, field).filter(|text| !text.is_empty())?;
         let text = match plan.fields[field] {
-            Field::User => match is_canonical(&text) {
-                true => text,
-                false => Cow::Owned(domain::username_key(&text)),
-            },
+            Field::User => canonical(text),
             Field::SourceIp if text.contains(':') => match text.parse() {
                 Ok(ip) => Cow::Owned(domain::network(ip)),
                 Err(_) => text,
@@ -80,20 +76,7 @@ impl<'a> Source<'a> {
     pub(super) fn key(self, plan: &Plan, key: &KeyOf, variant: usize) -> Option<Cow<'a, str>> {
         match key {
             KeyOf::Auto { user, source_ip, share } => self.auto_key(plan, *user, *source_ip, *share).map(Cow::Owned),
-            KeyOf::Fields { variants, .. } => {
-                let fields = &variants[variant];
-                if let [field] = fields.as_slice() {
-                    return self.key_part(plan, *field);
-                }
-                let mut text = String::new();
-                for field in fields {
-                    let part = self.key_part(plan, *field)?;
-                    text.push_str(&part.len().to_string());
-                    text.push(':');
-                    text.push_str(&part);
-                }
-                Some(Cow::Owned(text))
-            }
+            KeyOf::Fields { variants, .. } => joined(&variants[variant], |field| self.key_part(plan, field)),
         }
     }
 
@@ -110,27 +93,54 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The value that the event brings into a channel; `None` where it takes no part for want of one.
-    pub(super) fn value(self, plan: &Plan, of: Option<&ValueOf>, texts: &mut Interner) -> Option<Value> {
-        match of {
-            None => Some(Value::None),
-            Some(ValueOf::Number(field)) => number(&self.text(plan, *field)?).map(Value::Number),
-            Some(ValueOf::Texts(fields)) => {
-                if let [field] = fields.as_slice() {
-                    let text = self.text(plan, *field).filter(|text| !text.is_empty())?;
-                    return Some(Value::Text(texts.take(&text)));
-                }
-                let mut tuple = String::new();
-                for field in fields {
-                    let text = self.text(plan, *field).filter(|text| !text.is_empty())?;
-                    tuple.push_str(&text.len().to_string());
-                    tuple.push(':');
-                    tuple.push_str(&text);
-                }
-                Some(Value::Text(texts.take(&tuple)))
-            }
-        }
+    /// A text that is counted among different ones: exact, a user in canonical form. Empty is absent.
+    fn counted(self, plan: &Plan, field: usize) -> Option<Cow<'a, str>> {
+        let text = self.text(plan, field)?;
+        let text = if plan.fields[field] == Field::User { canonical(text) } else { text };
+        (!text.is_empty()).then_some(text)
     }
+
+    /// The value that the event brings into a channel; none where it takes no part for want of one.
+    ///
+    /// # Errors
+    /// It is a number beyond all that are summed.
+    pub(super) fn value(
+        self,
+        plan: &Plan,
+        of: Option<&ValueOf>,
+        texts: &mut Interner,
+    ) -> Result<Option<Value>, TooLarge> {
+        Ok(match of {
+            None => Some(Value::None),
+            Some(ValueOf::Number(field)) => match self.text(plan, *field) {
+                Some(text) => amount(&text)?.map(Value::Number),
+                None => None,
+            },
+            Some(ValueOf::Texts(fields)) => {
+                joined(fields, |field| self.counted(plan, field)).map(|text| Value::Text(texts.take(&text)))
+            }
+        })
+    }
+}
+
+/// The texts of some fields as one, so that different ones stay different.
+fn joined<'a>(fields: &[usize], part: impl Fn(usize) -> Option<Cow<'a, str>>) -> Option<Cow<'a, str>> {
+    if let [field] = fields {
+        return part(*field);
+    }
+    let mut text = String::new();
+    for field in fields {
+        let part = part(*field)?;
+        text.push_str(&part.len().to_string());
+        text.push(':');
+        text.push_str(&part);
+    }
+    Some(Cow::Owned(text))
+}
+
+/// A user in canonical form; mostly it is.
+fn canonical(user: Cow<'_, str>) -> Cow<'_, str> {
+    if is_canonical(&user) { user } else { Cow::Owned(domain::username_key(&user)) }
 }
 
 fn is_canonical(text: &str) -> bool {
@@ -159,9 +169,4 @@ pub(super) fn key_parts(key: &KeyOf, text: &str) -> Vec<(String, String)> {
             parts
         }
     }
-}
-
-/// The mean of a sum over a count, as far as 28 digits go.
-pub(super) fn mean(sum: Decimal, count: usize) -> Decimal {
-    sum.checked_div(Decimal::from(count.max(1))).unwrap_or(sum)
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use domain::{Alert, AlertState, MINUTE, SECOND, Timestamp};
 use rust_decimal::Decimal;
-use rust_decimal::prelude::ToPrimitive;
 use uuid::Uuid;
 
 use super::episode::Episode;
+use super::exact::double;
 use super::plan::{Node, Plan};
 use super::record::key_parts;
 use crate::rules::{Body, Field, GroupField, Kind, Presence, Rule, RuleSet};
@@ -64,8 +64,8 @@ pub(super) fn alert(
         session: of(&Field::SessionId),
         explanation: explanation(set, rule, node, &parts, episode),
         key: parts.into_iter().collect::<BTreeMap<_, _>>(),
-        observed: episode.peak.to_f64().unwrap_or(f64::MAX),
-        threshold: node.threshold.to_f64().unwrap_or(f64::MAX),
+        observed: double(episode.peak),
+        threshold: double(node.threshold),
         window_s: node.window / SECOND,
         first_event_at: Timestamp::from_micros(episode.first_event),
         last_event_at: Timestamp::from_micros(episode.last),

@@ -57,9 +57,14 @@ fn begin_earlier(episode: &mut Episode, alert: &Alert) {
     episode.first_event = alert.first_event_at.micros();
     episode.named = alert.event_ids.as_slice().into();
     episode.severity = episode.severity.max(alert.severity);
-    episode.peak = episode.peak.max(Decimal::from_f64_retain(alert.observed).unwrap_or(episode.peak));
+    episode.peak = episode.peak.max(observed(alert).unwrap_or(episode.peak));
     episode.escalate(&alert.escalations);
     episode.count_from(alert.event_count, alert.escalations.len());
+}
+
+/// What was told as a double, as people read it.
+fn observed(alert: &Alert) -> Option<Decimal> {
+    alert.observed.to_string().parse().ok()
 }
 
 /// The engine's text of an alert's key.

@@ -186,6 +186,21 @@ impl Engine {
         }
     }
 
+    /// Notes a number that takes no part in the rules over a channel.
+    pub(super) fn note_too_large(&mut self, plan: &Plan, group: usize, bit: u8, time: i64) {
+        let nodes = &plan.groups[group].channels[usize::from(bit)].nodes;
+        let at = Timestamp::from_micros(time);
+        self.note_gap(Gap {
+            rules: nodes.iter().map(|node| self.set.rules[plan.nodes[*node].rule].id.clone()).collect(),
+            key: None,
+            from: at,
+            to: at,
+            lost: 1,
+            reason: "numbers of more than 28 digits before the point take no part in sums, averages and percentiles"
+                .to_owned(),
+        });
+    }
+
     /// Visits some keys in turn, folds what has become final there, and forgets those of which nothing can come any more.
     pub(super) fn forget_some(&mut self, visits: usize) {
         let plan = self.plan.clone();

@@ -9,11 +9,10 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use rust_decimal::Decimal;
-use rust_decimal::prelude::ToPrimitive;
 
 use super::events::Events;
+use super::exact::{Figure, Wide, percentile};
 use super::plan::{Node, Shape};
-use super::record::mean;
 use crate::rules::Condition;
 
 /// A window of at most so many events is looked through.
@@ -38,7 +37,7 @@ enum Aggregate {
     Count(u32),
     Distinct(Box<Counts>),
     /// Sum and count.
-    Sum(Box<(Decimal, usize)>),
+    Sum(Box<(Wide, usize)>),
     /// Sorted.
     Sorted(Vec<Decimal>),
     /// Events of each channel.
@@ -55,7 +54,7 @@ type Counts = HashMap<u32, u32, BuildHasherDefault<NumberHasher>>;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Verdict {
     pub(super) holds: bool,
-    pub(super) value: Decimal,
+    pub(super) value: Figure,
 }
 
 impl Aggregate {
@@ -93,7 +92,8 @@ pub(super) fn glance(node: &Node, condition: &Condition, events: Events<'_>, at:
         }
         Shape::Sum | Shape::Average => {
             let numbers = window.filter_map(|at| events.number(at, node.bits[0]));
-            let (sum, count) = numbers.fold((Decimal::ZERO, 0), |(sum, n), number| (sum.saturating_add(number), n + 1));
+            let (sum, count) =
+                numbers.fold((Wide::default(), 0), |(sum, n), number| (sum.plus(Wide::of(number)), n + 1));
             summed(node, condition, sum, count)
         }
         Shape::Percentile(_) => return None,
@@ -109,32 +109,28 @@ pub(super) fn glance(node: &Node, condition: &Condition, events: Events<'_>, at:
                 extend(chains, node, events.mask(at) & node.mask, events.ring.time(at));
             }
             let holds = chains.last().is_some_and(|start| *start > floor);
-            Verdict { holds, value: Decimal::from(node.bits.len()) }
+            Verdict { holds, value: Figure::count(node.bits.len()) }
         }
     })
 }
 
 fn counted(node: &Node, condition: &Condition, count: usize) -> Verdict {
-    let value = Decimal::from(count);
+    let value = Figure::count(count);
     let holds = match node.at_least {
         Some(least) => i64::try_from(count).is_ok_and(|count| count >= least),
-        None => condition.holds(value),
+        None => condition.holds(value.over),
     };
     Verdict { holds, value }
 }
 
-fn summed(node: &Node, condition: &Condition, sum: Decimal, count: usize) -> Verdict {
-    match node.shape {
-        _ if count == 0 => Verdict { holds: false, value: Decimal::ZERO },
-        Shape::Average => {
-            // Compared without the division, which could round.
-            let times = Decimal::from(count);
-            let scaled =
-                Condition(condition.0.iter().map(|(how, bound)| (*how, bound.saturating_mul(times))).collect());
-            Verdict { holds: scaled.holds(sum), value: mean(sum, count) }
-        }
-        _ => Verdict { holds: condition.holds(sum), value: sum },
+fn summed(node: &Node, condition: &Condition, sum: Wide, count: usize) -> Verdict {
+    if count == 0 {
+        return NOTHING;
     }
+    let over = if matches!(node.shape, Shape::Average) { count } else { 1 };
+    // Compared without the division, which could round.
+    let holds = condition.holds_by(|bound| sum.cmp(&Wide::of(bound).times(over as u128)));
+    if holds || node.baseline.is_some() { Verdict { holds, value: Figure::mean(sum.rounded(), over) } } else { NOTHING }
 }
 
 fn present(node: &Node, condition: &Condition, there: impl Fn(usize) -> bool) -> Verdict {
@@ -238,7 +234,7 @@ impl Window {
             }
             Aggregate::Sum(sum) => {
                 if let Some(number) = events.number(at, bit) {
-                    **sum = (sum.0.saturating_add(number), sum.1 + 1);
+                    **sum = (sum.0.plus(Wide::of(number)), sum.1 + 1);
                 }
             }
             Aggregate::Sorted(sorted) => {
@@ -273,7 +269,7 @@ impl Window {
             }
             Aggregate::Sum(sum) => {
                 if let Some(number) = events.number(at, bit) {
-                    **sum = (sum.0.saturating_sub(number), sum.1 - 1);
+                    **sum = (sum.0.minus(Wide::of(number)), sum.1 - 1);
                 }
             }
             Aggregate::Sorted(sorted) => {
@@ -295,7 +291,8 @@ impl Window {
             Aggregate::Sum(sum) => summed(node, condition, sum.0, sum.1),
             Aggregate::Sorted(sorted) => {
                 let Shape::Percentile(percent) = node.shape else { return NOTHING };
-                percentile(sorted, percent).map_or(NOTHING, |value| Verdict { holds: condition.holds(value), value })
+                percentile(sorted, percent)
+                    .map_or(NOTHING, |value| Verdict { holds: condition.holds(value), value: Figure::of(value) })
             }
             Aggregate::Present(counts) => present(node, condition, |at| counts.get(at).is_some_and(|count| *count > 0)),
             Aggregate::Ordered(ordered) => {
@@ -310,7 +307,7 @@ impl Window {
                     });
                     chains.last().is_some_and(|start| *start > floor)
                 };
-                Verdict { holds, value: Decimal::from(node.bits.len()) }
+                Verdict { holds, value: Figure::count(node.bits.len()) }
             }
             Aggregate::Idle => NOTHING,
         }
@@ -348,7 +345,7 @@ impl Window {
     }
 }
 
-const NOTHING: Verdict = Verdict { holds: false, value: Decimal::ZERO };
+const NOTHING: Verdict = Verdict { holds: false, value: Figure::ZERO };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -375,16 +372,6 @@ fn extend(chains: &mut [i64], node: &Node, part: u64, time: i64) {
     }
 }
 
-/// Linear interpolation between the closest ranks (Hyndman and Fan 1996, definition 7), exactly.
-fn percentile(sorted: &[Decimal], percent: Decimal) -> Option<Decimal> {
-    let last = sorted.len().checked_sub(1)?;
-    let rank = Decimal::from(last).checked_mul(percent)?.checked_div(Decimal::ONE_HUNDRED)?;
-    let below = rank.floor().to_usize()?.min(last);
-    let above = (below + 1).min(last);
-    let part = rank - rank.floor();
-    Some(sorted[below].saturating_add(sorted[above].saturating_sub(sorted[below]).saturating_mul(part)))
-}
-
 /// Interned numbers need no protection against chosen collisions: they are given out in turn.
 #[derive(Debug, Default)]
 struct NumberHasher(u64);
@@ -403,19 +390,5 @@ impl Hasher for NumberHasher {
     fn write_u32(&mut self, number: u32) {
         // Fibonacci hashing (Knuth, TAOCP 6.4): spreads numbers that follow each other over the high bits.
         self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(26);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_interpolate_exactly() {
-        let numbers: Vec<Decimal> = [1, 2, 4, 8].map(Decimal::from).to_vec();
-        for (percent, value) in [(0, "1"), (50, "3"), (90, "6.8"), (100, "8")] {
-            assert_eq!(percentile(&numbers, Decimal::from(percent)), Some(value.parse().unwrap()), "{percent}");
-        }
-        assert_eq!(percentile(&[], Decimal::ONE), None);
     }
 }

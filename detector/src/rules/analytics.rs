@@ -6,6 +6,7 @@ use rust_decimal::Decimal;
 use super::correlation::fields;
 use super::field::Field;
 use super::finding::{Report, quoted};
+use super::limits::{MOST_COUNTED, too_many};
 use super::model::{Baseline, FirstSeen, TimeGate, ZoneOf};
 use super::node::{Node, Value};
 use super::section::{self, Section};
@@ -45,8 +46,9 @@ pub(super) struct Analytics {
     pub(super) canonical: String,
 }
 
-/// Reads the section. Errors go to the report; then what is returned must not be used.
-pub(super) fn read(node: &Node, on: On, level: Severity, report: &mut Report) -> Analytics {
+/// Reads the section of a rule that `counts` events or sums numbers. Errors go to the report; then what is returned must
+/// not be used.
+pub(super) fn read(node: &Node, on: On, counts: bool, level: Severity, report: &mut Report) -> Analytics {
     let mut read = Analytics::default();
     let Some(section) = Section::open("analytics", node, &KEYS, report) else {
         return read;
@@ -67,7 +69,7 @@ pub(super) fn read(node: &Node, on: On, level: Severity, report: &mut Report) ->
         read.canonical.push_str(&node.canonical());
     }
     if let Some(node) = section.get("escalate") {
-        read.escalate = escalate(node, level, report);
+        read.escalate = escalate(node, counts, level, report);
     }
     if let Some(node) = section.get("mute_after_close") {
         let none = matches!(&node.value, Value::Number(number, _) if number.is_zero());
@@ -88,7 +90,15 @@ fn key(node: &Node, report: &mut Report) -> Option<Vec<String>> {
     Some(fields(node, "key", report)?.into_iter().map(|(_, name)| name).collect())
 }
 
-fn escalate(node: &Node, level: Severity, report: &mut Report) -> Vec<(Decimal, Severity)> {
+fn escalate(node: &Node, counts: bool, level: Severity, report: &mut Report) -> Vec<(Decimal, Severity)> {
+    if level == Severity::Informational {
+        report.error_hint(
+            node.at,
+            "an informational rule is a signal, and a signal does not rise",
+            "write a correlation that counts it, with a level of its own",
+        );
+        return Vec::new();
+    }
     let Value::List(steps) = &node.value else {
         report.error_hint(
             node.at,
@@ -109,6 +119,9 @@ fn escalate(node: &Node, level: Severity, report: &mut Report) -> Vec<(Decimal, 
         };
         if at <= Decimal::ZERO {
             report.error(step.at, "`at` must be more than 0");
+        }
+        if counts && at > Decimal::from(MOST_COUNTED) {
+            report.error(step.at, too_many("`at`"));
         }
         if read.last().is_some_and(|(last, _)| *last >= at) {
             report.error(step.at, "the steps must rise: each `at` is more than the one before");

@@ -6,6 +6,7 @@ use super::correlation::fields as named;
 use super::detection::selects;
 use super::field::Field;
 use super::finding::{Mark, Report, nearest, quoted};
+use super::limits::{MOST_COUNTED, too_many};
 use super::model::{Comparison, Condition, Kind, Presence};
 use super::node::{Node, Value};
 use super::section::{self, Section};
@@ -115,7 +116,7 @@ fn comparisons(section: &Section<'_>, kind: Type, node: &Node, before: usize, re
             continue;
         };
         let bound = if counts {
-            section::whole(node, MAX_COUNT, key, report).map(Decimal::from)
+            count(kind, key, node, report)
         } else {
             let bound = section::number(node, key, report);
             let known = Decimal::ZERO..=Decimal::from(WHOLE.1);
@@ -138,6 +139,23 @@ fn comparisons(section: &Section<'_>, kind: Type, node: &Node, before: usize, re
         report.error_hint(node.at, "the condition compares nothing", "one of gt, gte, lt, lte, eq, neq");
     }
     Condition(read)
+}
+
+/// A bound of a count. What a key cannot hold is refused: the rule would never fire, or always.
+fn count(kind: Type, key: &str, node: &Node, report: &mut Report) -> Option<Decimal> {
+    let count = section::whole(node, MAX_COUNT, key, report)?;
+    let most = i64::from(MOST_COUNTED);
+    if matches!(kind, Type::EventCount | Type::ValueCount) {
+        if count > most {
+            report.error_hint(node.at, too_many(key), "ask for fewer within a shorter timespan, or sum a field");
+            return None;
+        }
+        if matches!(key, "gt" | "gte" | "eq") && 8 * count > most {
+            let message = format!("alerts notify again at 2, 4 and 8 times {key}, but not beyond {MOST_COUNTED}");
+            report.warn(node.at, message, None);
+        }
+    }
+    Some(Decimal::from(count))
 }
 
 fn with_fields(section: &Section<'_>, kind: Type, node: &Node, report: &mut Report) -> Option<Kind> {

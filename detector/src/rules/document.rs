@@ -9,6 +9,7 @@ use super::correlation;
 use super::detection;
 use super::expression::Expression;
 use super::finding::{Mark, Report, nearest, quoted};
+use super::model::Kind;
 use super::node::{Node, Value};
 use super::section;
 use super::sigma::{self, WHOLE};
@@ -93,8 +94,8 @@ pub(super) fn read(node: &Node, file: &str, report: &mut Report) -> Option<Docum
     let level = level.unwrap_or_default();
     let analytics = match (node.get("analytics"), section) {
         (None, _) => Analytics::default(),
-        (Some(node), "detection") => analytics::read(node, On::Detection, level, report),
-        (Some(node), "correlation") => analytics::read(node, On::Correlation, level, report),
+        (Some(node), "detection") => analytics::read(node, On::Detection, true, level, report),
+        (Some(analytics), "correlation") => analytics::read(analytics, On::Correlation, counts(node), level, report),
         (Some(node), _) => {
             report.error(node.at, "a filter has no analytics: it only leaves events out");
             Analytics::default()
@@ -112,6 +113,9 @@ pub(super) fn read(node: &Node, file: &str, report: &mut Report) -> Option<Docum
     };
     if report.errors() == before {
         [section, "analytics"].iter().filter_map(|key| node.get(key)).for_each(|node| whole_numbers(node, report));
+    }
+    if let (Some(Draft::Correlation(draft)), Some(node)) = (&draft, node.get("analytics")) {
+        of_temporal(draft, &analytics, node.at, report);
     }
     if report.errors() > before {
         return None;
@@ -141,6 +145,26 @@ pub(super) fn read(node: &Node, file: &str, report: &mut Report) -> Option<Docum
         analytics,
         draft: draft?,
     })
+}
+
+/// What a correlation of which rules there are cannot say: its value is their number.
+fn of_temporal(draft: &correlation::Draft, analytics: &Analytics, at: Mark, report: &mut Report) {
+    if analytics.baseline.is_some() && matches!(draft.kind, Kind::TemporalOrdered) {
+        let message = "baseline compares a value, and temporal_ordered has none: it never holds";
+        report.error_hint(at, message, "leave `baseline` out");
+    }
+    let rules = Decimal::from(draft.rules.len());
+    if matches!(draft.kind, Kind::Temporal(_) | Kind::TemporalOrdered)
+        && analytics.escalate.iter().any(|(step, _)| *step > rules)
+    {
+        report.warn(at, format!("there are {rules} rules, so the severity does not rise at more"), None);
+    }
+}
+
+/// Whether a correlation counts; otherwise it looks at numbers of the events.
+fn counts(node: &Node) -> bool {
+    let kind = node.get("correlation").and_then(|section| section.get("type")).and_then(Node::text);
+    !matches!(kind, Some("value_sum" | "value_avg" | "value_percentile"))
 }
 
 /// The section that says what kind of rule it is.

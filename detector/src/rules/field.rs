@@ -102,18 +102,6 @@ impl Field {
         }
     }
 
-    /// The member as an exact number: a number, or text that is one.
-    #[must_use]
-    pub fn number(&self, activity: &Activity) -> Option<Decimal> {
-        match self.member(activity) {
-            Member::Integer(number) => Some(Decimal::from(number)),
-            Member::Text(text) => number(&text),
-            Member::Json(Value::Number(value)) => number(value.as_str()),
-            Member::Json(Value::String(text)) => number(text),
-            Member::Json(_) | Member::Absent => None,
-        }
-    }
-
     /// The attribute's value as it came, for matching lists and nested texts.
     #[must_use]
     pub fn attribute<'a>(&self, activity: &'a Activity) -> Option<&'a Value> {
@@ -197,7 +185,7 @@ fn lookup<'a>(object: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
 }
 
 /// Text as an exact number, the way JSON and people write them: `12`, `-0.5`, `1e3`.
-pub(crate) fn number(text: &str) -> Option<Decimal> {
+pub(super) fn number(text: &str) -> Option<Decimal> {
     if !is_number(text) {
         return None;
     }
@@ -321,9 +309,5 @@ mod tests {
         for text in ["", ".", "1_000", " 1", "0x10", "NaN", "inf", "1e", "--1", "1.2.3", "1e999999999999"] {
             assert_eq!(number(text), None, "{text}");
         }
-        let activity = activity();
-        assert_eq!(Field::resolve("t").number(&activity), Some(Decimal::from(1_000)));
-        assert_eq!(Field::resolve("records").number(&activity), Some(Decimal::from(12)));
-        assert_eq!(Field::resolve("flag").number(&activity), None);
     }
 }

@@ -1,8 +1,12 @@
-//! Where a rule can run, and what it keeps for each key.
+//! Where a rule can run, what it keeps for each key, and how far it counts.
 
 use super::field::Field;
 use super::model::{Body, Correlation, Detection, DetectionKey, GroupField, Kind, Rule, RuleSet};
 
+/// Events that the engine holds for one key.
+pub const EVENTS_PER_KEY: usize = 65_536;
+/// Most that a rule can count to. A key that is full gives up its oldest eighth; those of the same moment go with it.
+pub(super) const MOST_COUNTED: u32 = 50_000;
 /// Bytes of an event in a window: its id and time, the number of its value.
 const PER_EVENT: usize = 18;
 /// Bytes of a key besides its events: the key's text, its place; an open episode comes to that.
@@ -145,7 +149,13 @@ pub fn memory_per_key(rule: &Rule) -> usize {
     }
 }
 
-/// Events that a window holds when its condition is about to hold; counts saturate at eight times that.
+/// Why a number cannot be counted to.
+pub(super) fn too_many(what: &str) -> String {
+    format!("{what} must be at most {MOST_COUNTED}: of one key the last {EVENTS_PER_KEY} events are held, not more")
+}
+
+/// Events that a window holds when its condition is about to hold; counts saturate at eight times that, and where a key is
+/// full.
 fn events(rule: &Rule, correlation: &Correlation) -> usize {
     use rust_decimal::prelude::ToPrimitive;
     let counts = matches!(correlation.kind, Kind::EventCount | Kind::ValueCount(_));
@@ -153,7 +163,7 @@ fn events(rule: &Rule, correlation: &Correlation) -> usize {
     let escalated = rule.escalate.last().and_then(|(at, _)| at.to_u128()).filter(|_| counts).unwrap_or(0);
     let refs = correlation.refs.len() as u128;
     let most = threshold.map_or(TYPICAL_EVENTS.max(refs), |bound| bound.saturating_mul(8)).max(escalated);
-    usize::try_from(most.min(1 << 30)).unwrap_or(1 << 30)
+    usize::try_from(most).unwrap_or(EVENTS_PER_KEY).min(EVENTS_PER_KEY)
 }
 
 #[cfg(test)]
@@ -200,6 +210,17 @@ mod tests {
             undistributable(&rules).len()
         };
         assert_eq!((chain("user"), chain("source_ip")), (0, 1));
+    }
+
+    #[test]
+    fn no_key_is_reckoned_with_more_events_than_it_can_hold() {
+        for (condition, events) in [("{gte: 100}", 800), ("{gte: 8192}", 65_536), ("{gte: 50000}", 65_536)] {
+            let count = format!(
+                "---\ntitle: D\ncorrelation: {{type: event_count, rules: [a], timespan: 1d, condition: {condition}}}\n"
+            );
+            let rule = set("", &count).rules.remove(3);
+            assert_eq!(memory_per_key(&rule), PER_KEY + events * PER_EVENT, "{condition}");
+        }
     }
 
     #[test]

@@ -14,10 +14,12 @@
 //! | `share` | [`RuleSet::of_share`]: the rules that run where events are split by user, or by address |
 //! | [`model`](Rule) | what the engine sees |
 //! | `matcher`, `index`, `expression`, `text`, `field` | [`Matcher`]: which detections an activity matches |
+//! | `amount` | numbers of events, as sums take them |
 //! | `finding` | [`Finding`]: what is wrong, and where |
 //!
 //! To add a modifier: `selection` gives it a meaning, `expression` its test.
 
+mod amount;
 mod analytics;
 mod built_in;
 mod check;
@@ -48,11 +50,11 @@ mod tests;
 mod text;
 mod yaml;
 
+pub(crate) use amount::{TooLarge, amount};
 pub use check::check;
 pub use field::Field;
-pub(crate) use field::number;
 pub use finding::{Finding, Weight};
-pub use limits::{distributable, memory_per_key, undistributable};
+pub use limits::{EVENTS_PER_KEY, distributable, memory_per_key, undistributable};
 pub use load::{Loaded, load, load_only};
 pub use matcher::{Matcher, Scratch};
 pub use model::*;

@@ -1,6 +1,8 @@
 //! What a rule is once it has been read: indices instead of names, microseconds instead of `5m`, and nothing left
 //! that could be invalid. The engine sees this and nothing of YAML.
 
+use std::cmp::Ordering;
+
 use chrono_tz::Tz;
 use domain::{Activity, Severity};
 use rust_decimal::Decimal;
@@ -259,13 +261,21 @@ impl Condition {
     /// Whether the value passes every comparison.
     #[must_use]
     pub fn holds(&self, value: Decimal) -> bool {
-        self.0.iter().all(|(comparison, bound)| match comparison {
-            Comparison::Greater => value > *bound,
-            Comparison::AtLeast => value >= *bound,
-            Comparison::Less => value < *bound,
-            Comparison::AtMost => value <= *bound,
-            Comparison::Equal => value == *bound,
-            Comparison::NotEqual => value != *bound,
+        self.holds_by(|bound| value.cmp(&bound))
+    }
+
+    /// Whether a value passes every comparison, by how it compares with a bound.
+    pub fn holds_by(&self, compare: impl Fn(Decimal) -> Ordering) -> bool {
+        self.0.iter().all(|(comparison, bound)| {
+            let order = compare(*bound);
+            match comparison {
+                Comparison::Greater => order.is_gt(),
+                Comparison::AtLeast => order.is_ge(),
+                Comparison::Less => order.is_lt(),
+                Comparison::AtMost => order.is_le(),
+                Comparison::Equal => order.is_eq(),
+                Comparison::NotEqual => order.is_ne(),
+            }
         })
     }
 }

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use chrono_tz::Tz;
 use detector::rules::{
-    Body, Comparison, Condition, Correlation, Detection, DetectionKey, Field, FirstSeen, GroupField, Kind, Presence,
-    Rule, TimeGate, ZoneOf,
+    Baseline, Body, Comparison, Condition, Correlation, Detection, DetectionKey, Field, FirstSeen, GroupField, Kind,
+    Presence, Rule, TimeGate, ZoneOf,
 };
 use domain::{Activity, DAY, HOUR, SECOND, Severity, Timestamp};
 use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use crate::episodes::Found;
-use crate::reference::{World, Zones};
+use crate::reference::{Value, World, Zones, decimal};
 
 fn rule(id: &str, body: Body) -> Rule {
     let episode = match &body {
@@ -99,6 +99,10 @@ fn times(found: &[Found]) -> Vec<(i64, i64)> {
     found.iter().map(|alert| (alert.at.since(at(0)) / SECOND, alert.last.since(at(0)) / SECOND)).collect()
 }
 
+fn number(text: &str) -> Value {
+    decimal(text.parse().expect("a number"))
+}
+
 fn counting(n: &str, seconds: i64) -> Vec<Rule> {
     vec![detection("a"), correlation(Kind::EventCount, &[0], seconds, &[(Comparison::AtLeast, n)])]
 }
@@ -111,7 +115,7 @@ fn all(seconds: &[i64]) -> Vec<Activity> {
 fn three_in_sixty_seconds() {
     let alerts = found(&counting("3", 60), all(&[10, 20, 100, 101, 102, 50]));
     assert_eq!(times(&alerts), [(50, 102)]);
-    assert_eq!(alerts[0].observed.rounded(), Decimal::from(4));
+    assert_eq!(alerts[0].observed, number("4"));
     assert_eq!(alerts[0].first, at(10));
     assert!(alerts[0].escalations.is_empty());
     assert!(found(&counting("3", 60), all(&[100, 0, 150])).is_empty());
@@ -149,12 +153,12 @@ fn steps_are_entries_with_their_own_time_and_value() {
     let mut rules = counting("2", 60);
     rules[1].escalate = vec![(Decimal::from(5), Severity::High)];
     let alerts = found(&rules, all(&[0, 1, 2, 3, 4, 5]));
-    let steps: Vec<(i64, Decimal, Severity)> = alerts[0]
+    let steps: Vec<(i64, Value, Severity)> = alerts[0]
         .escalations
         .iter()
-        .map(|step| (step.at.since(at(0)) / SECOND, step.observed.rounded(), step.severity))
+        .map(|step| (step.at.since(at(0)) / SECOND, step.observed.clone(), step.severity))
         .collect();
-    assert_eq!(steps, [(3, Decimal::from(4), Severity::Medium), (4, Decimal::from(5), Severity::High)]);
+    assert_eq!(steps, [(3, number("4"), Severity::Medium), (4, number("5"), Severity::High)]);
     assert_eq!((alerts[0].severity, alerts[0].cap), (Severity::High, Some(Decimal::from(16))));
     // A detection alerts from one on, and again at two.
     let mut plain = [detection("a")];
@@ -178,11 +182,18 @@ fn sums_are_exact_and_what_is_no_number_takes_no_part() {
     // It holds at the third; "x" has no say, and -0.5 takes it below.
     assert_eq!(times(&found(&rules, numbers(&["0.7", "0.2", "\"0.1\"", "\"x\"", "-0.5"]))), [(2, 2)]);
 
+    // More digits than a decimal has, and what is larger than one has no say.
+    let far = ["1e24", "-1e24", "1e-28", "1e300", "-123456789012345678901234567890", "0.9999999999999999999999999999"];
+    assert_eq!(times(&found(&rules, numbers(&far[1..]))), []);
+    assert_eq!(times(&found(&rules, numbers(&far))), [(0, 5)]);
+    let alerts = found(&rules, numbers(&far[2..]));
+    assert_eq!((times(&alerts), &alerts[0].observed), (vec![(3, 3)], &number("1")));
+
     let average = Kind::ValueAvg(Field::Attribute("n".to_owned()));
     let rules = [detection("a"), correlation(average, &[0], 60, &[(Comparison::Less, "2")])];
     let alerts = found(&rules, numbers(&["3", "1", "1", "1"]));
     assert_eq!(times(&alerts), [(2, 3)]);
-    assert_eq!(alerts[0].observed.rounded(), Decimal::new(15, 1), "the lowest");
+    assert_eq!(alerts[0].observed, number("1.5"), "the lowest");
 
     let median = Kind::ValuePercentile(Field::Attribute("n".to_owned()), Decimal::from(50));
     let rules = [detection("a"), correlation(median, &[0], 60, &[(Comparison::AtLeast, "2.5")])];
@@ -200,6 +211,54 @@ fn distinct_values_are_texts_and_empty_is_none() {
     };
     assert!(found(&rules, resources(&["x", "", "x"])).is_empty());
     assert_eq!(times(&found(&rules, resources(&["x", "", "X"]))), [(2, 2)]);
+    // A user is one however it is spelt, alone or beside others.
+    for fields in [vec![Field::User], vec![Field::User, Field::Action]] {
+        let mut rules =
+            [detection("a"), correlation(Kind::ValueCount(fields), &[0], 60, &[(Comparison::AtLeast, "2")])];
+        let Body::Correlation(body) = &mut rules[1].body else { panic!() };
+        body.group_by.clear();
+        let users = (0..).zip(["mara", "Mara", " MARA ", "  ", "bo"]);
+        let users = users.map(|(second, user)| Activity { user: Some(user.to_owned()), ..event(second, "a") });
+        assert_eq!(times(&found(&rules, users.collect())), [(4, 4)]);
+    }
+}
+
+#[test]
+fn a_baseline_asks_what_is_usual_for_oneself_and_for_ones_peers() {
+    let average = Kind::ValueAvg(Field::Attribute("n".to_owned()));
+    let mut rules = [detection("a"), correlation(average, &[0], 3, &[(Comparison::AtLeast, "1")])];
+    rules[1].episode = SECOND;
+    let Body::Correlation(body) = &mut rules[1].body else { panic!() };
+    body.baseline = Some(Baseline {
+        of: Field::User,
+        peers: Some(Field::Role),
+        bucket: 10 * SECOND,
+        history: 30 * SECOND,
+        ready: 2,
+        above: Decimal::ONE,
+    });
+    // Three in the first three seconds of a bucket, falling to the average at the end.
+    let three = |user: &str, bucket: i64, numbers: [i64; 3]| -> Vec<Activity> {
+        let one = |(second, n): (i64, i64)| {
+            let role = Some("r".to_owned());
+            let event = Activity { user: Some(user.to_owned()), role, ..event(10 * bucket + second, "a") };
+            with(event, "n", n.into())
+        };
+        (0..).zip(numbers).map(one).collect()
+    };
+    // The largest values are 1, 4/3 (of 1, 1 and 2), then 4/3 again: median 7/6, deviations 1/6 and 1/6.
+    let own = |last| [three("ada", 0, [1, 1, 1]), three("ada", 1, [1, 1, 2]), three("ada", 2, last)].concat();
+    assert_eq!(times(&found(&rules, own([1, 1, 2]))), [], "4/3 is not more than 7/6 + 1/6");
+    assert_eq!(times(&found(&rules, own([1, 1, 3]))), [(22, 22)], "5/3 is");
+    // One figure is not enough, and what is over 30 s ago is none.
+    assert_eq!(times(&found(&rules, [three("ada", 1, [1, 1, 2]), three("ada", 2, [1, 1, 3])].concat())), []);
+    let gone = [three("ada", 0, [1, 1, 1]), three("ada", 1, [1, 1, 2]), three("ada", 4, [1, 1, 3])].concat();
+    assert_eq!(times(&found(&rules, gone)), [], "the first bucket ended exactly 30 s before the last begins");
+    // A peer to whom as much happens, once two figures of peers are known.
+    let with_bo = |events: Vec<Activity>| [own([1, 1, 3]), events].concat();
+    assert_eq!(times(&found(&rules, with_bo(three("bo", 0, [3, 3, 3])))), [(22, 22)]);
+    let both = [three("bo", 0, [3, 3, 3]), three("bo", 1, [3, 3, 3])].concat();
+    assert_eq!(times(&found(&rules, with_bo(both))), []);
 }
 
 #[test]
@@ -324,12 +383,12 @@ fn a_bound_from_above_peaks_at_its_least_and_history_looks_strictly_back() {
     body.condition.0 = vec![(Comparison::AtLeast, Decimal::ONE), (Comparison::AtMost, Decimal::TWO)];
     // Three in the window hold no more; the peak is the largest, since there is a bound from below.
     let alerts = found(&rules, all(&[0, 1, 2]));
-    assert_eq!((times(&alerts), alerts[0].observed.rounded()), (vec![(0, 1)], Decimal::TWO));
+    assert_eq!((times(&alerts), &alerts[0].observed), (vec![(0, 1)], &number("2")));
     let mut plain = [detection("a")];
     plain[0].reports = true;
     let Body::Detection(body) = &mut plain[0].body else { panic!() };
     body.after_silence = Some(10 * SECOND);
     // Both of one moment come first.
     let alerts = found(&plain, all(&[0, 0]));
-    assert_eq!((times(&alerts), alerts[0].observed.rounded()), (vec![(0, 0)], Decimal::TWO));
+    assert_eq!((times(&alerts), &alerts[0].observed), (vec![(0, 0)], &number("2")));
 }

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 
 use domain::{Alert, AlertState, Severity};
+use num::ToPrimitive;
 use rust_decimal::Decimal;
-use rust_decimal::prelude::ToPrimitive;
 
 use crate::episodes::Found;
-use crate::reference::Value;
+use crate::reference::{Value, decimal};
 
 /// The alerts that count, in the order of the contract.
 pub(crate) fn final_alerts(alerts: impl IntoIterator<Item = Alert>) -> Vec<Alert> {
@@ -28,9 +28,9 @@ pub(crate) fn difference(expected: &[Found], got: &[Alert]) -> Option<String> {
             let steps: Vec<String> = found
                 .escalations
                 .iter()
-                .map(|step| format!("{} {} {}", step.at, step.severity, step.observed.rounded()))
+                .map(|step| format!("{} {} {}", step.at, step.severity, double(&step.observed)))
                 .collect();
-            let observed = found.observed.rounded();
+            let observed = double(&found.observed);
             let cap = found.cap.map_or_else(String::new, |cap| format!(" (kept up to {cap})"));
             let (at, first, last, severity) = (found.at, found.first, found.last, found.severity);
             let (id, key) = (&found.rule_id, &found.key);
@@ -58,17 +58,23 @@ fn same(found: &Found, alert: &Alert) -> bool {
         && found.severity == alert.severity
         && found.first == alert.first_event_at
         && found.last == alert.last_event_at
-        && within(found.observed, found.cap, alert.observed)
+        && within(&found.observed, found.cap, alert.observed)
         && found.escalations.len() == alert.escalations.len()
         && found.escalations.iter().zip(&alert.escalations).all(|(step, other)| {
-            step.at == other.at && step.severity == other.severity && within(step.observed, found.cap, other.observed)
+            step.at == other.at && step.severity == other.severity && within(&step.observed, found.cap, other.observed)
         })
 }
 
-/// Equal, or between the cap and the true count; an alert's numbers are doubles.
-fn within(value: Value, cap: Option<Decimal>, got: f64) -> bool {
-    let truth = value.rounded();
-    let least = cap.map_or(truth, |cap| truth.min(cap));
-    let number = |decimal: Decimal| decimal.to_f64().expect("finite");
-    got >= number(least) - 1e-9 && got <= number(truth) + 1e-9
+/// Equal, or between the cap and the true count. An alert's numbers are doubles, the nearest, of what has 28 digits behind
+/// the point.
+fn within(truth: &Value, cap: Option<Decimal>, got: f64) -> bool {
+    let least = cap.map(decimal).filter(|cap| cap < truth);
+    let least = least.as_ref().unwrap_or(truth);
+    let last_digits = decimal(Decimal::new(2, 28));
+    (got >= double(least) && got <= double(truth))
+        || Value::from_float(got).is_some_and(|got| got >= least - &last_digits && got <= truth + &last_digits)
+}
+
+fn double(value: &Value) -> f64 {
+    value.to_f64().expect("finite")
 }

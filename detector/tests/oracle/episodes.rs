@@ -4,7 +4,7 @@ use detector::rules::{Body, Comparison, Condition, Kind, Rule};
 use domain::{Severity, Timestamp};
 use rust_decimal::Decimal;
 
-use crate::reference::{Crossing, Key, Value};
+use crate::reference::{Crossing, Key, Value, decimal};
 
 /// What the oracle says an alert is.
 #[derive(Clone, Debug)]
@@ -48,23 +48,22 @@ pub(crate) fn alerts(rule: &Rule, key: &Key, crossings: &[Crossing]) -> Vec<Foun
     let mut episodes: Vec<Vec<Crossing>> = Vec::new();
     for crossing in crossings {
         match episodes.last_mut() {
-            Some(episode) if crossing.at.since(episode[episode.len() - 1].at) < rule.episode => episode.push(*crossing),
-            _ => episodes.push(vec![*crossing]),
+            Some(episode) if crossing.at.since(episode[episode.len() - 1].at) < rule.episode => {
+                episode.push(crossing.clone())
+            }
+            _ => episodes.push(vec![crossing.clone()]),
         }
     }
     episodes.iter().map(|episode| alert(rule, key, episode)).collect()
 }
 
 fn alert(rule: &Rule, key: &Key, episode: &[Crossing]) -> Found {
-    let (open, last) = (episode[0], episode[episode.len() - 1]);
+    let (open, last) = (&episode[0], &episode[episode.len() - 1]);
     let lowest = matches!(&rule.body, Body::Correlation(correlation) if only_upper(&correlation.condition));
     let observed = episode
         .iter()
-        .map(|crossing| crossing.value)
-        .reduce(|best, value| {
-            let order = (value.over * best.under).cmp(&(best.over * value.under));
-            if (lowest && order.is_lt()) || (!lowest && order.is_gt()) { value } else { best }
-        })
+        .map(|crossing| crossing.value.clone())
+        .reduce(|best, value| if lowest { best.min(value) } else { best.max(value) })
         .expect("an episode has an event");
 
     let numbers = numbers(rule);
@@ -73,11 +72,11 @@ fn alert(rule: &Rule, key: &Key, episode: &[Crossing]) -> Found {
     let mut reached = vec![false; numbers.len()];
     for crossing in episode {
         for (number, reached) in numbers.iter().zip(&mut reached) {
-            let order = crossing.value.compare(number.value);
+            let order = crossing.value.cmp(&decimal(number.value));
             if !*reached && (order.is_gt() || order.is_eq() && !number.beyond) {
                 *reached = true;
                 severity = severity.max(number.to.unwrap_or(severity));
-                escalations.push(Step { at: crossing.at, severity, observed: crossing.value });
+                escalations.push(Step { at: crossing.at, severity, observed: crossing.value.clone() });
             }
         }
     }

@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `reference` | the oracle: every window rescanned, nothing kept from one event to the next |
-//! | `gates` | `analytics.when`, by looking back over all events |
+//! | `gates`, `usual` | `analytics.when`, by looking back over all events |
 //! | `episodes` | crossings to alerts |
 //! | `cases` | the oracle itself against cases computed by hand |
 //! | `draw` | random rule sets, as Sigma text, and random events with their arrival |
@@ -19,3 +19,4 @@ mod gates;
 mod ledger;
 mod property;
 mod reference;
+mod usual;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chrono_tz::Tz;
-use detector::engine::{Engine, Settings};
+use detector::engine::{Engine, Gap, Settings};
 use detector::rules::{RuleSet, RuleSource};
 use domain::{Activity, Alert, MINUTE, SECOND, Timestamp};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
@@ -69,7 +69,9 @@ fn engine(rules: &Arc<RuleSet>, arrivals: &[Arrival], lateness: i64) -> Result<V
     }
     engine.finish();
     ledger.take(engine.drain())?;
-    if engine.behind() > 0 || !engine.gaps().is_empty() {
+    // That a number is too large for a sum is said, and the oracle leaves it out as well.
+    let gave_up = |gap: &Gap| !gap.reason.starts_with("numbers of more than 28 digits");
+    if engine.behind() > 0 || engine.gaps().iter().any(gave_up) {
         return Err("the engine gave something up".to_owned());
     }
     Ok(final_alerts(ledger.close()?))
@@ -196,4 +198,9 @@ fn what_waits_for_the_watermark_gives_the_oracles_alerts() {
 #[test]
 fn sums_that_rise_and_fall_give_the_oracles_alerts() {
     search(Focus::Amounts, 5_000);
+}
+
+#[test]
+fn what_is_more_than_usual_gives_the_oracles_alerts() {
+    search(Focus::Usual, 5_000);
 }

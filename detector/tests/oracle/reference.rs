@@ -8,41 +8,29 @@ use detector::rules::{
     Body, Comparison, Correlation, Detection, DetectionKey, Field, GroupField, Kind, Presence, Rule,
 };
 use domain::{Activity, Timestamp, username_key};
+use num::{BigInt, BigRational, ToPrimitive};
 use rust_decimal::Decimal;
 
 use crate::episodes::{self, Found};
 use crate::gates;
+use crate::usual::{self, Looked};
 
 /// Name and text of each part of a key.
 pub(crate) type Key = BTreeMap<String, String>;
 
 /// A value as an exact fraction: an average of three is not a decimal.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Value {
-    pub(crate) over: Decimal,
-    pub(crate) under: Decimal,
+pub(crate) type Value = BigRational;
+
+pub(crate) fn whole(number: usize) -> Value {
+    Value::from_integer(number.into())
 }
 
-impl Value {
-    pub(crate) fn whole(number: usize) -> Self {
-        Self { over: Decimal::from(number), under: Decimal::ONE }
-    }
-
-    fn decimal(over: Decimal) -> Self {
-        Self { over, under: Decimal::ONE }
-    }
-
-    pub(crate) fn compare(&self, bound: Decimal) -> std::cmp::Ordering {
-        self.over.cmp(&(bound * self.under))
-    }
-
-    pub(crate) fn rounded(&self) -> Decimal {
-        self.over / self.under
-    }
+pub(crate) fn decimal(number: Decimal) -> Value {
+    Value::new(number.mantissa().into(), BigInt::from(10).pow(number.scale()))
 }
 
 /// An event at which a rule held.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Crossing {
     /// Index of the event.
     pub(crate) event: usize,
@@ -124,7 +112,7 @@ impl World<'_> {
                 .map(|event| {
                     let window: Vec<usize> =
                         events.iter().copied().filter(|other| self.in_window(*other, *event, rule.episode)).collect();
-                    self.crossing(*event, window[0], Value::whole(window.len()))
+                    self.crossing(*event, window[0], whole(window.len()))
                 })
                 .collect()
         };
@@ -137,19 +125,26 @@ impl World<'_> {
         correlation: &Correlation,
         stands: &[BTreeSet<usize>],
     ) -> BTreeMap<Key, Vec<Crossing>> {
+        let by_key = self.parts(correlation, stands);
+        let looks: Vec<(&Key, Vec<&Part>, Looked)> = by_key
+            .iter()
+            .flat_map(|(key, parts)| parts.iter().map(move |part| (key, parts, part.event)))
+            .filter_map(|(key, parts, event)| {
+                let within = |other: &&Part| self.in_window(other.event, event, correlation.timespan);
+                let window: Vec<&Part> = parts.iter().filter(within).collect();
+                let value = self.value(correlation, &window)?;
+                Some((key, window, Looked { event, value }))
+            })
+            .collect();
+        let looked = || looks.iter().map(|(_, _, looked)| looked);
         let mut crossings: BTreeMap<Key, Vec<Crossing>> = BTreeMap::new();
-        for (key, parts) in self.parts(correlation, stands) {
-            for part in &parts {
-                let window: Vec<&Part> = parts
-                    .iter()
-                    .filter(|other| self.in_window(other.event, part.event, correlation.timespan))
-                    .collect();
-                let Some(value) = self.value(correlation, &window) else { continue };
-                let in_time = rule.time.as_ref().is_none_or(|gate| gates::in_time(self, gate, part.event));
-                if in_time && self.holds(correlation, &window, value) {
-                    let crossing = self.crossing(part.event, window[0].event, value);
-                    crossings.entry(key.clone()).or_default().push(crossing);
-                }
+        for (key, window, at) in &looks {
+            if rule.time.as_ref().is_none_or(|gate| gates::in_time(self, gate, at.event))
+                && self.holds(correlation, window, &at.value)
+                && correlation.baseline.as_ref().is_none_or(|baseline| usual::is_exceeded(self, baseline, looked, at))
+            {
+                let crossing = self.crossing(at.event, window[0].event, at.value.clone());
+                crossings.entry((*key).clone()).or_default().push(crossing);
             }
         }
         crossings
@@ -184,24 +179,26 @@ impl World<'_> {
 
     fn value(&self, correlation: &Correlation, window: &[&Part]) -> Option<Value> {
         let activities = || window.iter().map(|part| &self.events[part.event]);
-        let numbers =
-            |field: &Field| -> Vec<Decimal> { activities().filter_map(|activity| field.number(activity)).collect() };
+        let numbers = |field: &Field| -> Vec<Value> {
+            activities().filter_map(|activity| amount(&field.text(activity)?)).collect()
+        };
         Some(match &correlation.kind {
-            Kind::EventCount => Value::whole(window.len()),
+            Kind::EventCount => whole(window.len()),
             Kind::ValueCount(fields) => {
                 let tuples: BTreeSet<Vec<String>> =
                     activities().filter_map(|activity| texts(fields, activity)).collect();
-                Value::whole(tuples.len())
+                whole(tuples.len())
             }
-            Kind::ValueSum(field) => Value::decimal(numbers(field).iter().sum()),
+            Kind::ValueSum(field) => numbers(field).into_iter().sum(),
             Kind::ValueAvg(field) => {
                 let numbers = numbers(field);
-                Value { over: numbers.iter().sum(), under: Decimal::from(numbers.len()) }
+                let count = whole(numbers.len());
+                numbers.into_iter().sum::<Value>() / count
             }
-            Kind::ValuePercentile(field, percent) => Value::decimal(percentile(numbers(field), *percent)?),
+            Kind::ValuePercentile(field, percent) => percentile(numbers(field), &decimal(*percent))?,
             Kind::Temporal(_) => {
                 let rules: BTreeSet<usize> = window.iter().flat_map(|part| part.stands_for.iter().copied()).collect();
-                Value::whole(rules.len())
+                whole(rules.len())
             }
             Kind::TemporalOrdered => {
                 // The earliest event that will do leaves the most room for the rest.
@@ -211,16 +208,16 @@ impl World<'_> {
                         next += 1;
                     }
                 }
-                Value::whole(next)
+                whole(next)
             }
         })
     }
 
-    fn holds(&self, correlation: &Correlation, window: &[&Part], value: Value) -> bool {
+    fn holds(&self, correlation: &Correlation, window: &[&Part], value: &Value) -> bool {
         let present = |position: usize| window.iter().any(|part| part.stands_for.contains(&position));
         match &correlation.kind {
             Kind::Temporal(Some(expression)) => satisfied(expression, &present),
-            Kind::TemporalOrdered => value.compare(Decimal::from(correlation.refs.len())).is_eq(),
+            Kind::TemporalOrdered => *value == whole(correlation.refs.len()),
             _ => correlation.condition.0.iter().all(|(comparison, bound)| compares(value, *comparison, *bound)),
         }
     }
@@ -230,8 +227,8 @@ impl World<'_> {
     }
 }
 
-fn compares(value: Value, comparison: Comparison, bound: Decimal) -> bool {
-    let order = value.compare(bound);
+fn compares(value: &Value, comparison: Comparison, bound: Decimal) -> bool {
+    let order = value.cmp(&decimal(bound));
     match comparison {
         Comparison::Greater => order.is_gt(),
         Comparison::AtLeast => order.is_ge(),
@@ -252,13 +249,29 @@ fn satisfied(expression: &Presence, present: &dyn Fn(usize) -> bool) -> bool {
 }
 
 /// Linear between the closest ranks.
-fn percentile(mut numbers: Vec<Decimal>, percent: Decimal) -> Option<Decimal> {
+fn percentile(mut numbers: Vec<Value>, percent: &Value) -> Option<Value> {
     numbers.sort();
-    let rank = percent * Decimal::from(numbers.len().checked_sub(1)?) / Decimal::ONE_HUNDRED;
-    let below = usize::try_from(rank.trunc().mantissa()).expect("small");
-    let lower = numbers[below];
-    let upper = *numbers.get(below + 1).unwrap_or(&lower);
+    let rank = percent * whole(numbers.len().checked_sub(1)?) / whole(100);
+    let below = rank.floor().to_usize()?;
+    let lower = &numbers[below];
+    let upper = numbers.get(below + 1).unwrap_or(lower);
     Some(lower + (upper - lower) * rank.fract())
+}
+
+/// Text as a number: a sign, digits with a point somewhere, an exponent. What has more than 28 digits before the point
+/// is too large to be summed.
+fn amount(text: &str) -> Option<Value> {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let digits = mantissa.strip_prefix(['+', '-']).unwrap_or(mantissa);
+    let (before, behind) = digits.split_once('.').unwrap_or((digits, ""));
+    let all = [before, behind].concat();
+    if all.is_empty() || !all.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let power = exponent.parse::<i32>().ok()? - i32::try_from(behind.len()).ok()?;
+    let size = Value::from_integer(all.parse().ok()?) * whole(10).pow(power);
+    let is_small = size < whole(10).pow(28);
+    is_small.then(|| if mantissa.starts_with('-') { -size } else { size })
 }
 
 fn has_value(kind: &Kind, activity: &Activity) -> bool {
@@ -266,13 +279,18 @@ fn has_value(kind: &Kind, activity: &Activity) -> bool {
         Kind::EventCount | Kind::Temporal(_) | Kind::TemporalOrdered => true,
         Kind::ValueCount(fields) => texts(fields, activity).is_some(),
         Kind::ValueSum(field) | Kind::ValueAvg(field) | Kind::ValuePercentile(field, _) => {
-            field.number(activity).is_some()
+            field.text(activity).and_then(|text| amount(&text)).is_some()
         }
     }
 }
 
+/// Exact texts, but of a user the canonical form. What is empty is none.
 fn texts(fields: &[Field], activity: &Activity) -> Option<Vec<String>> {
-    let text = |field: &Field| field.text(activity).filter(|text| !text.is_empty()).map(|text| text.into_owned());
+    let text = |field: &Field| {
+        let text = field.text(activity)?;
+        let text = if *field == Field::User { username_key(&text) } else { text.into_owned() };
+        (!text.is_empty()).then_some(text)
+    };
     fields.iter().map(text).collect()
 }
 

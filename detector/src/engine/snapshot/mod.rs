@@ -24,7 +24,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
-use self::rows::{EntryRow, Head, KeyRow, NodeRow, Number, RecordRow, Row, ValuesRow, WhatRow};
+use self::rows::{EntryRow, Fraction, Head, KeyRow, NodeRow, Number, RecordRow, Row, ValuesRow, WhatRow};
 use self::stream::Output;
 use super::Engine;
 use super::decide::{Due, What};
@@ -36,7 +36,7 @@ use super::plan::{Channel, ValueOf};
 use super::record::Record;
 
 /// The form of what is written.
-const FORMAT: u32 = 5;
+const FORMAT: u32 = 6;
 /// Figures of peers in one row.
 const FIGURES: usize = 4_096;
 
@@ -154,12 +154,12 @@ impl Engine {
         for (node, learnt) in &self.baselines {
             writer.put(&Row::BaselinesOf { node: *node, sweep_at: learnt.sweep_at })?;
             for (of, figures) in &learnt.own {
-                let figures = figures.iter().map(|(bucket, figure)| (*bucket, Number(*figure))).collect();
+                let figures = figures.iter().map(|(bucket, figure)| (*bucket, Fraction::of(*figure))).collect();
                 writer.put(&Row::Own { node: *node, of, figures })?;
             }
             for (alike, buckets) in &learnt.peers {
                 for (bucket, figures) in buckets {
-                    let figures: Vec<_> = figures.iter().map(|(of, figure)| (&**of, Number(*figure))).collect();
+                    let figures: Vec<_> = figures.iter().map(|(of, figure)| (&**of, Fraction::of(*figure))).collect();
                     for some in figures.chunks(FIGURES) {
                         let figures = some.to_vec();
                         writer.put(&Row::Peers { node: *node, alike, bucket: *bucket, figures })?;

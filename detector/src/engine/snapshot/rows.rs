@@ -4,12 +4,14 @@
 //! [`FORMAT`](super::FORMAT).
 
 use std::borrow::Cow;
+use std::num::NonZeroU32;
 
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
 
 use crate::engine::episodes::Episodes;
+use crate::engine::exact::Figure;
 use crate::engine::first::Known;
 use crate::engine::history::Last;
 
@@ -55,14 +57,14 @@ pub(super) enum Row<'a> {
     Own {
         node: usize,
         of: &'a str,
-        figures: Vec<(i64, Number)>,
+        figures: Vec<(i64, Fraction)>,
     },
     /// Some of the figures of those alike in a bucket.
     Peers {
         node: usize,
         alike: &'a str,
         bucket: i64,
-        figures: Vec<(&'a str, Number)>,
+        figures: Vec<(&'a str, Fraction)>,
     },
     BaselinesOf {
         node: usize,
@@ -150,6 +152,20 @@ pub(super) enum WhatRow<'a> {
 /// A decimal, exactly: with its scale, and with the sign of a zero.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Number(pub(super) Decimal);
+
+/// A figure: a number and what it is divided by.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Fraction(Number, NonZeroU32);
+
+impl Fraction {
+    pub(super) fn of(figure: Figure) -> Self {
+        Self(Number(figure.over), NonZeroU32::new(figure.under).unwrap_or(NonZeroU32::MIN))
+    }
+
+    pub(super) fn figure(self) -> Figure {
+        Figure { over: self.0.0, under: self.1.get() }
+    }
+}
 
 /// Marks a negative number beside its scale.
 const NEGATIVE: u8 = 0x80;

@@ -284,3 +284,59 @@ proptest! {
         let _ = load(&[RuleSource::text("t.yml", bytes)]);
     }
 }
+
+#[test]
+fn a_count_that_no_key_can_hold_is_refused() {
+    let counting = |kind: &str, condition: &str, more: &str| {
+        let section = format!("type: {kind}, rules: [d1], group-by: [user], timespan: 1d, condition: {{{condition}}}");
+        [base(), correlation(2, &section, more)]
+    };
+    let escalating = |at: &str| format!("analytics: {{v: 1, escalate: [{{at: {at}, to: high}}]}}");
+    let refusal = "must be at most 50000: of one key the last 65536 events are held, not more";
+    for (kind, condition, more) in [
+        ("event_count", "gte: 50001", ""),
+        ("event_count", "gt: 70000", ""),
+        ("event_count", "eq: 900000000", ""),
+        ("event_count", "gte: 5, lte: 50001", ""),
+        ("value_count", "field: resource, gte: 70000", ""),
+        ("event_count", "gte: 5", &escalating("50001")),
+        ("value_count", "field: resource, gte: 5", &escalating("50000.5")),
+    ] {
+        let findings = refused(&counting(kind, condition, more));
+        assert!(findings.contains(refusal), "{condition} {more}: {findings}");
+    }
+    let detection = base() + &escalating("60000");
+    assert!(refused(&[detection]).contains(refusal), "a detection counts too");
+    for (kind, condition, more) in [
+        ("event_count", "gte: 6250", escalating("50000").as_str()),
+        ("value_sum", "field: records, gte: 70000", escalating("9000000").as_str()),
+        ("value_avg", "field: records, gte: 70000", ""),
+    ] {
+        let loaded = rules(&counting(kind, condition, more));
+        assert!(loaded.warnings.is_empty(), "{}", lines(&loaded.warnings));
+    }
+    let warnings = lines(&rules(&counting("event_count", "gte: 9000", "")).warnings);
+    assert!(warnings.contains("2, 4 and 8 times gte, but not beyond 50000"), "{warnings}");
+}
+
+#[test]
+fn a_signal_does_not_rise() {
+    let analytics = "level: informational\nanalytics: {v: 1, escalate: [{at: 3, to: high}]}";
+    let section = "type: event_count, rules: [d1], timespan: 5m, condition: {gte: 3}";
+    for documents in [vec![base() + analytics], vec![base(), correlation(2, section, analytics)]] {
+        let findings = refused(&documents);
+        assert!(findings.contains("a signal does not rise (write a correlation that counts it"), "{findings}");
+    }
+}
+
+#[test]
+fn which_rules_there_are_is_no_value() {
+    let analytics = "analytics: {v: 1, when: {baseline: {of: user, bucket: 1d, history: 7d, above: 3}}}";
+    let section = "type: temporal_ordered, rules: [d1, d3], timespan: 5m";
+    let findings =
+        refused(&[base(), detection(3, "s: {action: Login}\ncondition: s"), correlation(2, section, analytics)]);
+    assert!(findings.contains("temporal_ordered has none: it never holds"), "{findings}");
+    let analytics = "analytics: {v: 1, escalate: [{at: 2, to: high}, {at: 3, to: critical}]}";
+    let loaded = rules(&[base(), detection(3, "s: {action: Login}\ncondition: s"), correlation(2, section, analytics)]);
+    assert!(lines(&loaded.warnings).contains("there are 2 rules, so the severity does not rise at more"));
+}

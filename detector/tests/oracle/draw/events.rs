@@ -7,10 +7,40 @@ use serde_json::{Map, Value, json};
 use super::{Case, Focus, Run};
 
 /// What stands as `n` in an event, as JSON; the first is nothing.
-const NUMBERS: [&str; 18] = [
-    "", "0", "1", "2", "-1", "-2", "0.1", "0.2", "0.7", "\"3\"", "\"x\"", "null", "1e0", "\"+1\"", "\"1_0\"", "\".5\"",
-    "\" 1\"", "true",
+const NUMBERS: [&str; 29] = [
+    "",
+    "0",
+    "1",
+    "2",
+    "-1",
+    "-2",
+    "0.1",
+    "0.2",
+    "0.7",
+    "\"3\"",
+    "\"x\"",
+    "null",
+    "1e0",
+    "\"+1\"",
+    "\"1_0\"",
+    "\".5\"",
+    "\" 1\"",
+    "true",
+    "27009076.397992026",
+    "0.3333333333333333",
+    "-0.00001234567890123456",
+    "\"12345678901.23\"",
+    // Together they have more digits than a decimal, and the last are too large for one.
+    "1e24",
+    "-1e24",
+    "1e-20",
+    "-1e-20",
+    "1e300",
+    "123456789012345678901234567890",
+    "\"-9e28\"",
 ];
+/// So many of them are small.
+const SMALL: usize = 18;
 
 /// One event, or a burst of equal ones.
 #[derive(Clone, Debug)]
@@ -25,6 +55,7 @@ pub(crate) struct Event {
     action: u8,
     resource: u8,
     number: usize,
+    role: u8,
     denied: bool,
     target: u8,
     delay: u8,
@@ -33,15 +64,16 @@ pub(crate) struct Event {
 }
 
 pub(crate) fn event(focus: Focus) -> impl Strategy<Value = Event> {
-    let slots = if matches!(focus, Focus::Waiting) { 0..160_u8 } else { 0..48_u8 };
+    let slots = if matches!(focus, Focus::Waiting | Focus::Usual) { 0..160_u8 } else { 0..48_u8 };
+    let numbers = if matches!(focus, Focus::Amounts | Focus::Crowds) { NUMBERS.len() } else { SMALL };
     let micro = prop::sample::select(vec![0_u8, 0, 0, 0, 0, 1, 2]);
     let time = (slots, micro, burst(focus), any::<u8>(), 0..13_u8, 0..5_u8);
     let who = (0..6_u8, 0..6_u8, 0..3_u8, 0..3_u8);
-    let what = (0..3_u8, 0..6_u8, 0..NUMBERS.len(), any::<bool>());
+    let what = (0..3_u8, 0..6_u8, 0..numbers, 0..4_u8, any::<bool>());
     (time, who, what).prop_map(|(time, who, what)| {
         let (slot, micro, burst, id, delay, advance) = time;
         let (user, source, session, target) = who;
-        let (action, resource, number, denied) = what;
+        let (action, resource, number, role, denied) = what;
         Event {
             slot,
             micro,
@@ -53,6 +85,7 @@ pub(crate) fn event(focus: Focus) -> impl Strategy<Value = Event> {
             action,
             resource,
             number,
+            role,
             denied,
             target,
             delay,
@@ -144,6 +177,9 @@ impl Event {
         if let Ok(number) = serde_json::from_str(NUMBERS[self.number]) {
             put("n", number);
         }
+        if let Some(role) = [None, Some("Employee"), Some("Employee"), Some("Admin")][usize::from(self.role)] {
+            put("role", json!(role));
+        }
         if self.denied {
             put("outcome", json!("denied"));
         }
@@ -161,6 +197,7 @@ impl Event {
         activity.source_ip = text("source_ip").map(|text| text.parse().expect("an address"));
         activity.session_id = text("session_id");
         activity.resource = text("resource");
+        activity.role = text("role");
         activity.origin = "backtest".to_owned();
         if self.denied {
             activity.outcome = domain::Outcome::Denied;

@@ -45,6 +45,8 @@ pub(crate) enum Focus {
     Chains,
     /// Sums, averages and percentiles, also of negative numbers: what held may hold no more.
     Amounts,
+    /// Values that have to be more than usual.
+    Usual,
     /// What waits for the watermark: `when` that looks back, bounds from above.
     Waiting,
 }
@@ -55,10 +57,11 @@ pub(crate) fn case(focus: Focus) -> impl Strategy<Value = Case> {
         Focus::Crowds => (1..3, 1..3, 20..60),
         Focus::Chains => (1..4, 2..6, 1..28),
         Focus::Amounts => (1..3, 1..4, 4..28),
+        Focus::Usual => (1..3, 1..3, 10..60),
         Focus::Waiting => (1..4, 0..3, 1..40),
     };
     let run = (0..12_u8, vec(events::event(focus), events)).prop_map(|(lateness, events)| Run { lateness, events });
-    let long = prop::bool::weighted(if matches!(focus, Focus::Waiting) { 0.5 } else { 0.2 });
+    let long = prop::bool::weighted(if matches!(focus, Focus::Waiting | Focus::Usual) { 0.5 } else { 0.2 });
     (long, vec(rules::detection(focus), detections), vec(rules::correlation(focus), correlations), vec(run, 1..6))
         .prop_map(|(long, detections, correlations, runs)| Case { long, detections, correlations, runs })
 }

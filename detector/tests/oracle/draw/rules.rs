@@ -30,7 +30,19 @@ pub(crate) struct DrawnCorrelation {
     bound: u8,
     gate: u8,
     generate: bool,
+    usual: Option<Usual>,
     common: Common,
+}
+
+/// `when.baseline`.
+#[derive(Clone, Debug)]
+struct Usual {
+    of: u8,
+    peers: u8,
+    bucket: u8,
+    history: u8,
+    ready: u8,
+    above: u8,
 }
 
 /// What both kinds may say.
@@ -39,6 +51,11 @@ struct Common {
     level: u8,
     episode: u8,
     escalate: u8,
+}
+
+fn usual() -> impl Strategy<Value = Usual> {
+    (0..4_u8, 0..4_u8, 0..4_u8, 0..5_u8, 0..4_u8, 0..4_u8)
+        .prop_map(|(of, peers, bucket, history, ready, above)| Usual { of, peers, bucket, history, ready, above })
 }
 
 fn common() -> impl Strategy<Value = Common> {
@@ -50,7 +67,7 @@ pub(crate) fn detection(focus: Focus) -> impl Strategy<Value = DrawnDetection> {
     let gate = match focus {
         Focus::All => 0..12_u8,
         Focus::Waiting => 0..8_u8,
-        Focus::Crowds | Focus::Chains | Focus::Amounts => 5..24_u8,
+        Focus::Crowds | Focus::Chains | Focus::Amounts | Focus::Usual => 5..24_u8,
     };
     (0..8_u8, 0..8_u8, gate, 0..6_u8, 0..3_u8, 0..5_u8, common()).prop_map(
         |(selection, key, gate, within, days, learn, common)| DrawnDetection {
@@ -68,11 +85,23 @@ pub(crate) fn detection(focus: Focus) -> impl Strategy<Value = DrawnDetection> {
 pub(crate) fn correlation(focus: Focus) -> impl Strategy<Value = DrawnCorrelation> {
     let loud = if matches!(focus, Focus::Chains) { 0.7 } else { 0.4 };
     // Sums thrice: nothing else is reported at once and may be untrue a moment later.
-    let kinds = if matches!(focus, Focus::Amounts) { vec![2, 2, 2, 3, 4] } else { (0..9).collect() };
+    let kinds = match focus {
+        Focus::Amounts => vec![2, 2, 2, 3, 4],
+        Focus::Usual => vec![0, 1, 2, 3, 3, 4, 5],
+        _ => (0..9).collect(),
+    };
+    let usual = prop::option::weighted(
+        match focus {
+            Focus::Usual => 0.9,
+            Focus::All => 0.1,
+            _ => f64::EPSILON,
+        },
+        usual(),
+    );
     let what = (prop::sample::select::<u8>(kinds), vec(any::<u8>(), 1..4), 0..8_u8, 0..6_u8, 0..10_u8, 1..5_u8);
-    (what, 0..8_u8, prop::bool::weighted(loud), common()).prop_map(|(what, gate, generate, common)| {
+    (what, 0..8_u8, prop::bool::weighted(loud), usual, common()).prop_map(|(what, gate, generate, usual, common)| {
         let (kind, refs, group_by, timespan, condition, bound) = what;
-        DrawnCorrelation { kind, refs, group_by, timespan, condition, bound, gate, generate, common }
+        DrawnCorrelation { kind, refs, group_by, timespan, condition, bound, gate, generate, usual, common }
     })
 }
 
@@ -165,6 +194,21 @@ fn time_gate(gate: u8) -> Option<String> {
     Some(format!("time: {{{words}}}"))
 }
 
+impl Usual {
+    fn words(&self, case: &Case) -> String {
+        let of = ["user", "user", "source_ip", "session_id"][usize::from(self.of)];
+        let peers = ["", "", "peers: role, ", "peers: role, "][usize::from(self.peers)];
+        let bucket = [1, 2, 4, 9][usize::from(self.bucket)];
+        // Not always a whole number of buckets.
+        let history = bucket * [2, 3, 5, 12][usize::from(self.history % 4)] + i64::from(self.history % 2);
+        let ready = i64::from(self.ready).min(history / bucket);
+        let ready = if ready > 0 { format!("ready: {ready}, ") } else { String::new() };
+        let above = ["1", "0.5", "3", "0.001"][usize::from(self.above)];
+        let (bucket, history) = (span(case, bucket), span(case, history));
+        format!("baseline: {{of: {of}, {peers}bucket: {bucket}, history: {history}, {ready}above: {above}}}")
+    }
+}
+
 impl DrawnDetection {
     fn write(&self, text: &mut String, case: &Case) {
         let selection = match self.selection {
@@ -243,7 +287,10 @@ impl DrawnCorrelation {
         if self.generate {
             text.push_str("generate: true\n");
         }
-        self.common.write(text, case, &time_gate(self.gate).into_iter().collect::<Vec<_>>(), None);
+        let mut when: Vec<String> = time_gate(self.gate).into_iter().collect();
+        // An ordered one has no value that could be usual.
+        when.extend(self.usual.as_ref().filter(|_| kind != "temporal_ordered").map(|usual| usual.words(case)));
+        self.common.write(text, case, &when, None);
     }
 
     /// Never one that no events at all would satisfy.
@@ -274,7 +321,7 @@ impl DrawnCorrelation {
         Some(match kind {
             "event_count" => format!("{{{}}}", numeric(n)),
             "value_count" => {
-                let field = ["resource", "resource", "source_ip", "n", "[resource, action]"][usize::from(n)];
+                let field = ["resource", "user", "source_ip", "n", "[user, action]"][usize::from(n)];
                 format!("{{field: {field}, {}}}", numeric(n))
             }
             "value_sum" => format!("{{field: n, {}}}", amount("-1")),
