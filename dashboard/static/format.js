@@ -1,7 +1,7 @@
 // How times, numbers and words are shown. Times stand in the viewer's zone, with UTC on hover.
 
 import { h } from "./dom.js";
-import { isPaused } from "./still.js";
+import { isPaused, isSelecting } from "./still.js";
 
 const HERE = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -13,9 +13,14 @@ export const MINUTE = 60_000;
 export const HOUR = 60 * MINUTE;
 export const DAY = 24 * HOUR;
 
+/** Without the marks of direction that some languages have around numbers: where nothing is hidden they would be shown. */
+function written(format, ...values) {
+  return format.format(...values).replace(/\p{Cf}/gu, "");
+}
+
 /** A number as people here write it. */
 export function number(value) {
-  return typeof value === "number" ? NUMBER.format(value) : "–";
+  return typeof value === "number" ? written(NUMBER, value) : "–";
 }
 
 /** `1 alert`, `2 alerts`. */
@@ -25,7 +30,7 @@ export function count(n, word, plural = `${word}s`) {
 
 /** The day only. */
 export function day(at) {
-  return DATE.format(new Date(at));
+  return written(DATE, new Date(at));
 }
 
 /** How long ago, in one unit. */
@@ -34,7 +39,7 @@ export function ago(at, now = Date.now()) {
   if (Number.isNaN(past)) return "";
   if (past < 10_000 && past > -10_000) return "just now";
   for (const [unit, length] of [["day", DAY], ["hour", HOUR], ["minute", MINUTE], ["second", 1000]]) {
-    if (Math.abs(past) >= length) return AGO.format(-Math.round(past / length), unit);
+    if (Math.abs(past) >= length) return written(AGO, -Math.round(past / length), unit);
   }
   return "just now";
 }
@@ -48,19 +53,19 @@ export function time(at, form = "full") {
   if (!at) return h("span", { class: "soft" }, "–");
   const date = new Date(at);
   if (Number.isNaN(date.getTime())) return h("span", {}, String(at));
-  const words = form === "ago" ? ago(date) : form === "clock" ? clock(date) : HERE.format(date);
-  const title = form === "full" ? utc(date) : `${HERE.format(date)} · ${utc(date)}`;
+  const words = form === "ago" ? ago(date) : form === "clock" ? clock(date) : written(HERE, date);
+  const title = form === "full" ? utc(date) : `${written(HERE, date)} · ${utc(date)}`;
   return h("time", { datetime: date.toISOString(), title, "data-ago": form === "ago" }, words);
 }
 
 function clock(date) {
   const today = new Date().toDateString() === date.toDateString();
-  return today ? CLOCK.format(date) : `${DATE.format(date)}, ${CLOCK.format(date)}`;
+  return today ? written(CLOCK, date) : `${written(DATE, date)}, ${written(CLOCK, date)}`;
 }
 
 setInterval(() => {
   // Not under somebody who selects, and not on a page that is to stand still.
-  if (isPaused() || !getSelection().isCollapsed) return;
+  if (isPaused() || isSelecting()) return;
   for (const element of document.querySelectorAll("time[data-ago]")) {
     const words = ago(element.dateTime);
     if (element.textContent !== words) element.textContent = words;

@@ -27,6 +27,12 @@ addEventListener("pointermove", (event) => {
   }
 }, { capture: true, passive: true });
 
+/** Whether somebody has selected something. */
+export function isSelecting() {
+  const selection = getSelection();
+  return Boolean(selection && !selection.isCollapsed && selection.rangeCount);
+}
+
 /** Whether the page is paused. */
 export function isPaused() {
   return paused;
@@ -41,8 +47,7 @@ export function isHeld(place, around = place) {
   if (performance.now() - moved.at < AIMING && around.contains(moved.in)) return true;
   const focused = document.activeElement;
   if (focused && focused !== place && place.contains(focused)) return true;
-  const selection = getSelection();
-  return !selection.isCollapsed && selection.rangeCount > 0 && selection.getRangeAt(0).intersectsNode(place);
+  return isSelecting() && getSelection().getRangeAt(0).intersectsNode(place);
 }
 
 /**

@@ -78,7 +78,8 @@ export function show(place, frame) {
     return loading(list, signal, async () => {
       const { body, headers } = await call("GET", at("/api/alerts", { ...wanted, event_ids: false, limit: 50 }), { signal });
       if (mine !== turn) return [...list.childNodes];
-      made = new Date().toISOString();
+      // By the server's clock, as alerts are.
+      made = new Date(headers.get("Date") ?? Date.now()).toISOString();
       for (const alert of body) listed.add(alert.alert_id);
       if (!body.length) return nothing(wanted);
       const shown = table(`Alerts, ${wanted.order ? "the most severe" : "newest"} first`, [

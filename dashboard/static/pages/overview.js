@@ -62,6 +62,7 @@ export function show(place, frame) {
     }, Math.max(1000, asked + 10_000 - Date.now()));
   };
   const every = setInterval(() => {
+    if (document.hidden) return;
     counts();
     // An exception takes alerts out of the queue, and no stream tells of that.
     alerts.load().catch(() => {});

@@ -85,6 +85,24 @@ async fn what_cannot_be_seen_is_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_readers_own_language_puts_around_numbers_is_not_shown() {
+    let app = TestApp::start().await;
+    guess(&app, "bob").await;
+    app.settled().await;
+    let Some(browser) = Browser::open(&app).await else { return };
+    // Its dates have marks of direction in them.
+    browser.protocol("Emulation.setLocaleOverride", json!({ "locale": "ar-EG" })).await;
+    browser.go("/?again").await;
+    browser.log_in("sam").await;
+    browser.shows("#feed-alerts .card", "bob").await;
+    let marks = "return /\\p{Cf}/u.test(new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' }).format(0))";
+    assert_eq!(browser.run(marks, json!([])).await, true);
+    let shown = "return document.body.innerHTML.includes('‹U+')";
+    assert_eq!(browser.run(shown, json!([])).await, false);
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_very_long_text_does_not_fill_the_screen() {
     let app = TestApp::start().await;
     let long = "no end ".repeat(300);
