@@ -14,8 +14,6 @@ use crate::output;
 
 /// Characters of the bar.
 const BAR: usize = 30;
-/// Work that is done sooner shows none.
-const PATIENCE: Duration = Duration::from_millis(200);
 /// How often the line is renewed: an eye sees no more.
 const AGAIN: Duration = Duration::from_millis(100);
 /// How much has to be done before it is guessed how long the rest takes.
@@ -40,11 +38,7 @@ impl Bar {
 
     /// So much of the work is done, where that is known, and what that is in words.
     pub(crate) fn show(&mut self, share: Option<f64>, words: impl FnOnce() -> String) {
-        let is_due = match self.drawn {
-            None => self.begun.elapsed() >= PATIENCE,
-            Some(drawn) => drawn.elapsed() >= AGAIN,
-        };
-        if !self.shown || !is_due {
+        if !self.shown || self.drawn.is_some_and(|drawn| drawn.elapsed() < AGAIN) {
             return;
         }
         let line = line(share, &words(), self.begun.elapsed());
