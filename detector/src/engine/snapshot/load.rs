@@ -8,15 +8,15 @@ use std::sync::Arc;
 use domain::Timestamp;
 use uuid::Uuid;
 
-use super::rows::{Head, KeyRow, NodeRow, Number, RecordRow, Row, ValuesRow, WhatRow};
+use super::rows::{Head, KeyRow, NodeRow, RecordRow, Row, WhatRow};
 use super::stream::Input;
+use super::values::{Brought, NO_FIT};
 use super::{FORMAT, SnapshotError};
 use crate::engine::baseline::Baselines;
 use crate::engine::decide::{Due, What};
 use crate::engine::evaluate::Slot;
-use crate::engine::held::{Held, Value};
 use crate::engine::keys::{KeyState, NodeState};
-use crate::engine::plan::{Group, Plan, ValueOf, bits};
+use crate::engine::plan::{Plan, bits};
 use crate::engine::record::Record;
 use crate::engine::ring::New;
 use crate::engine::window::Window;
@@ -223,62 +223,6 @@ impl Loader {
 }
 
 const NO_HISTORY: SnapshotError = Damaged("there is no such history");
-
-const NO_FIT: SnapshotError = Damaged("values and events do not fit");
-
-/// The values of a key's events, by channel.
-struct Brought<'a>(Vec<Option<Values<'a>>>);
-
-enum Values<'a> {
-    /// The channel wants none.
-    None,
-    Texts(std::vec::IntoIter<&'a str>),
-    Numbers(std::vec::IntoIter<Number>),
-}
-
-impl<'a> Brought<'a> {
-    /// Each channel once, with values of its kind.
-    fn new(group: &Group, rows: Vec<(u8, ValuesRow<'a>)>) -> Result<Self, SnapshotError> {
-        let mut all: Vec<_> =
-            group.channels.iter().map(|channel| channel.value.is_none().then_some(Values::None)).collect();
-        for (bit, row) in rows {
-            let wanted = group.channels.get(usize::from(bit)).and_then(|channel| channel.value.as_ref());
-            let values = match (wanted, row) {
-                (Some(ValueOf::Texts(_)), ValuesRow::Texts(texts)) => Values::Texts(texts.into_iter()),
-                (Some(ValueOf::Number(_)), ValuesRow::Numbers(numbers)) => Values::Numbers(numbers.into_iter()),
-                _ => return Err(NO_FIT),
-            };
-            match &mut all[usize::from(bit)] {
-                place @ None => *place = Some(values),
-                Some(_) => return Err(NO_FIT),
-            }
-        }
-        Ok(Self(all))
-    }
-
-    /// What the next event brings into a channel.
-    fn next(&mut self, bit: u8, held: &mut Held) -> Result<Value, SnapshotError> {
-        match self.0.get_mut(usize::from(bit)) {
-            Some(Some(Values::None)) => Ok(Value::None),
-            Some(Some(Values::Texts(texts))) => {
-                texts.next().map(|text| Value::Text(held.texts.take(text))).ok_or(NO_FIT)
-            }
-            Some(Some(Values::Numbers(numbers))) => {
-                numbers.next().map(|Number(number)| Value::Number(number)).ok_or(NO_FIT)
-            }
-            _ => Err(NO_FIT),
-        }
-    }
-
-    /// Whether every value belongs to an event.
-    fn is_empty(&self) -> bool {
-        self.0.iter().flatten().all(|values| match values {
-            Values::None => true,
-            Values::Texts(texts) => texts.len() == 0,
-            Values::Numbers(numbers) => numbers.len() == 0,
-        })
-    }
-}
 
 /// What a rule knows of a key; its window starts over.
 fn resumed(plan: &Plan, group: usize, state: &KeyState, row: NodeRow<'_>) -> Result<NodeState, SnapshotError> {

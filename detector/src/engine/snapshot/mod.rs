@@ -17,6 +17,7 @@
 mod load;
 pub(super) mod rows;
 mod stream;
+mod values;
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
