@@ -116,6 +116,7 @@ async fn a_very_long_text_does_not_fill_the_screen() {
         browser.resize(width, 800).await;
         browser.go("/#/users/x").await;
         browser.shows("[aria-labelledby=log-title] tbody", "no end").await;
+        browser.whole().await;
         let height =
             "return document.querySelector('[aria-labelledby=log-title] tbody tr').getBoundingClientRect().height";
         let before = browser.run(height, json!([])).await.as_f64().expect("a height");

@@ -10,11 +10,16 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use serde_json::{Value, json};
-use story_tests::{Actor, PASSWORD, TestApp};
+use story_tests::{Actor, Answer, PASSWORD, TestApp};
 use tempfile::TempDir;
 
 /// How long anything may take: machines that test are busy.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the driver refuses where the page was drawn anew since the element was found, or where something lies over it for
+/// a moment. Nothing was pressed or typed then.
+const MOVED: [&str; 4] =
+    ["stale element reference", "no such element", "element click intercepted", "element not interactable"];
 
 /// One window.
 pub(crate) struct Browser {
@@ -66,10 +71,14 @@ impl Browser {
     }
 
     async fn command(&self, method: &str, path: &str, body: Value) -> Value {
+        self.sent(method, path, body).await.expect(200).json()["value"].clone()
+    }
+
+    async fn sent(&self, method: &str, path: &str, body: Value) -> Answer {
         let path = format!("/session/{}{path}", self.session);
         let call = self.wire.call(method, &path);
         let call = if method == "POST" { call.json(&body) } else { call };
-        call.send().await.expect(200).json()["value"].clone()
+        call.send().await
     }
 
     /// Goes to a path of the dashboard.
@@ -114,23 +123,52 @@ impl Browser {
         text.as_str().unwrap_or_default().to_owned()
     }
 
-    async fn element(&self, selector: &str) -> String {
-        let _ = self.until(&format!("!!document.querySelector({})", Value::from(selector))).await;
-        let body = json!({ "using": "css selector", "value": selector });
-        let found = self.command("POST", "/element", body).await;
-        found.as_object().and_then(|ids| ids.values().next()?.as_str()).expect("an element").to_owned()
+    /// Does something to the first element, once it is there and stands still. What the driver refuses because the page
+    /// moved on meanwhile is done to what stands there then.
+    async fn to_element(&self, selector: &str, what: &str, body: &Value) {
+        let begun = Instant::now();
+        let place = format!(
+            "(() => {{ const e = document.querySelector({}); const r = e?.getBoundingClientRect(); \
+             return e && `${{r.x}} ${{r.y}}` }})()",
+            Value::from(selector)
+        );
+        loop {
+            let before = self.until(&place).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if self.run(&format!("return {place}"), json!([])).await == before || begun.elapsed() > PATIENCE {
+                let done = self.to_found(selector, what, body).await;
+                let refused = done.json()["value"]["error"].as_str().unwrap_or_default().to_owned();
+                if !MOVED.contains(&refused.as_str()) || begun.elapsed() > PATIENCE {
+                    let _ = done.expect(200);
+                    return;
+                }
+            }
+        }
     }
 
-    /// Clicks as a person would: what is covered or off the page fails.
+    async fn to_found(&self, selector: &str, what: &str, body: &Value) -> Answer {
+        let found = self.sent("POST", "/element", json!({ "using": "css selector", "value": selector })).await;
+        if found.status != 200 {
+            return found;
+        }
+        let element = found.json()["value"].as_object().and_then(|ids| Some(ids.values().next()?.as_str()?.to_owned()));
+        let element = element.expect("an element");
+        self.sent("POST", &format!("/element/{element}/{what}"), body.clone()).await
+    }
+
+    /// Clicks as a person would: what stays covered, or off the page, fails.
     pub(crate) async fn click(&self, selector: &str) {
-        let element = self.element(selector).await;
-        let _ = self.command("POST", &format!("/element/{element}/click"), json!({})).await;
+        self.to_element(selector, "click", &json!({})).await;
     }
 
     /// Types into a field.
     pub(crate) async fn enter(&self, selector: &str, text: &str) {
-        let element = self.element(selector).await;
-        let _ = self.command("POST", &format!("/element/{element}/value"), json!({ "text": text })).await;
+        self.to_element(selector, "value", &json!({ "text": text })).await;
+    }
+
+    /// Waits until all that the page asks for is there.
+    pub(crate) async fn whole(&self) {
+        let _ = self.until("!document.querySelector('[aria-busy], main .waiting:not(details:not([open]) *)')").await;
     }
 
     /// Presses keys, one after the other, wherever the focus is.

@@ -37,6 +37,7 @@ async fn a_busy_feed_stands_still_while_somebody_is_at_it() {
     let feeding = feed(system);
     browser.shows("#feed-activities", "worker7").await;
     let _ = browser.until("document.querySelectorAll('#feed-activities tbody tr').length === 25").await;
+    browser.whole().await;
 
     // What somebody points at is what is opened.
     for n in 0..3 {
@@ -48,6 +49,7 @@ async fn a_busy_feed_stands_still_while_somebody_is_at_it() {
         let _ = browser.until("location.hash.startsWith('#/users/worker')").await;
         browser.go("/#/").await;
         let _ = browser.until("document.querySelectorAll('#feed-activities tbody tr').length === 25").await;
+        browser.whole().await;
         // Elsewhere, so that nothing is pointed at.
         browser.point(20.0 + f64::from(n), 300.0).await;
     }
