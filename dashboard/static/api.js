@@ -67,6 +67,7 @@ const UNREACHABLE = "The server cannot be reached. Check the connection; nothing
 /** One request. Answers `{body, headers}`; throws a `Refusal`. */
 export async function call(method, path, { body, headers = {}, signal } = {}) {
   const sent = { ...headers };
+  const asked = session;
   if (session) sent.Authorization = `Bearer ${session.token}`;
   if (body !== undefined) sent["Content-Type"] = "application/json";
   let response;
@@ -86,7 +87,8 @@ export async function call(method, path, { body, headers = {}, signal } = {}) {
   }
   if (response.ok) return { body: answer, headers: response.headers };
   const sentence = typeof answer?.error === "string" ? answer.error : `The server answered ${response.status}.`;
-  if (response.status === 401 && session) end(sentence);
+  // Not the session of whoever has logged in meanwhile.
+  if (response.status === 401 && session === asked) end(sentence);
   throw new Refusal(response.status, sentence, answer);
 }
 

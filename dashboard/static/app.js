@@ -77,6 +77,7 @@ function route(moved) {
     document.title = "Security Analytics";
     main = null;
     put(document.body, announcer(), forOthers());
+    if (moved) document.body.querySelector("h1").focus({ preventScroll: true });
     return;
   }
   if (!main) build();
@@ -92,6 +93,7 @@ function route(moved) {
     document.title = `${hit.page.title} · Security Analytics`;
     hit.page.show(main, frame(hit.argument));
   } else {
+    document.title = "There is no such page · Security Analytics";
     put(main, h("h1", { tabindex: -1 }, "There is no such page"), h("p", {}, h("a", { href: "#/" }, "Go to the overview")));
   }
   if (moved) main.querySelector("h1")?.focus({ preventScroll: true });
@@ -106,7 +108,7 @@ function build() {
     h("a", { class: "skip", href: "#main", onclick: skip }, "Skip to content"),
     announcer(),
     h("header", { class: "top" },
-      h("a", { class: "brand", href: "#/" }, logo(), h("span", {}, "Security Analytics")),
+      h("a", { class: "brand", href: "#/", "aria-label": "Security Analytics" }, logo(), h("span", {}, "Security Analytics")),
       h("nav", { "aria-label": "Pages" }, links),
       h("div", { class: "tools" },
         h("span", { id: "state", role: "status" }),

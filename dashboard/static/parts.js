@@ -125,6 +125,24 @@ export function panel(title, { side, class: of, id } = {}, ...children) {
 const AGAIN = 5000;
 
 /**
+ * Puts what was loaded in its place; what stands there already stays. Whoever had the focus in what goes has it in
+ * `next`, or in the heading of what comes.
+ */
+function fill(place, made, next = null) {
+  const nodes = [made].flat();
+  if (nodes.length === place.childNodes.length && nodes.every((node, i) => node === place.childNodes[i])) return;
+  const focused = document.activeElement;
+  const had = focused && focused !== place && place.contains(focused);
+  put(place, made);
+  if (had) refocus(next ?? place.querySelector("h1") ?? place.closest("section, main")?.querySelector("h1, h2"));
+}
+
+/** Gives the focus, where nothing has it any more, to where whoever had it goes on. */
+export function refocus(element) {
+  if (document.activeElement === document.body || !document.activeElement) element?.focus({ preventScroll: true });
+}
+
+/**
  * Runs `load` and shows what it makes in `place`. Where it fails it says so kindly and offers to try again; where the
  * server is to blame it tries by itself.
  */
@@ -132,14 +150,14 @@ export async function loading(place, signal, load) {
   place.setAttribute("aria-busy", "true");
   try {
     const made = await load();
-    if (!signal.aborted) put(place, made);
+    if (!signal.aborted) fill(place, made);
   } catch (error) {
     if (signal.aborted || error.name === "AbortError") return;
     const again = h("button", { type: "button", onclick: () => loading(place, signal, load) }, "Try again");
     const sentence = error.status === undefined ? "This part of the page failed." : error.message;
     if (error.status === undefined) console.error(error);
     const told = h("div", { class: "notice bad", role: "alert" }, h("p", {}, sentence), again);
-    put(place, told);
+    fill(place, told, again);
     if (error.status === 0 || error.status >= 500) anew(place, told, signal, load);
   } finally {
     place.removeAttribute("aria-busy");
@@ -156,7 +174,7 @@ async function anew(place, told, signal, load) {
     if (document.hidden) continue;
     try {
       const made = await load();
-      if (!signal.aborted && told.isConnected) put(place, made);
+      if (!signal.aborted && told.isConnected) fill(place, made);
       return;
     } catch {
       // It says already that it failed.

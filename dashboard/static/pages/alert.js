@@ -17,7 +17,10 @@ export function show(place, frame) {
   const load = () => loading(place, signal, async () => {
     const { body: alert, headers } = await call("GET", path, { signal }).catch(gone);
     read = true;
-    if (!alert) return missing();
+    if (!alert) {
+      frame.title("There is no such alert");
+      return missing();
+    }
     frame.title(alert.rule);
     shown = alert;
     put(news);

@@ -3,7 +3,7 @@
 import { at, call, get, user } from "../api.js";
 import { announce, field, h, put, select } from "../dom.js";
 import { count, time } from "../format.js";
-import { alertLink, empty, loading, long, notice, panel, severity, standing, subject, table, waiting } from "../parts.js";
+import { alertLink, empty, loading, long, notice, panel, refocus, severity, standing, subject, table, waiting } from "../parts.js";
 import { calmly } from "../still.js";
 import { follow } from "../stream.js";
 import { VERDICTS, difference } from "./triage.js";
@@ -43,7 +43,12 @@ export function show(place, frame) {
     event.preventDefault();
     apply();
   });
-  const chosen = selection(() => load(values()));
+  /** Whoever pressed what made the list anew goes on from its heading. */
+  const anew = async () => {
+    await load(values());
+    refocus(document.getElementById("queue-title"));
+  };
+  const chosen = selection(anew);
   const news = h("div", { "aria-live": "polite" });
   put(place, h("h1", { tabindex: -1 }, "Alerts"), panel("The queue", { id: "queue-title" }, form, news, list), chosen.bar);
 
@@ -51,7 +56,7 @@ export function show(place, frame) {
   const listed = new Set();
   const fresh = new Set();
   const tell = calmly(news, signal, () => {
-    if (fresh.size) put(news, notice("calm", h("p", {}, `${count(fresh.size, "new alert")} since this list was made.`), h("button", { type: "button", onclick: () => load(values()) }, "Show")));
+    if (fresh.size) put(news, notice("calm", h("p", {}, `${count(fresh.size, "new alert")} since this list was made.`), h("button", { type: "button", onclick: anew }, "Show")));
     else put(news);
   });
   const heard = (alert) => {

@@ -4,7 +4,7 @@ import { at, call, get, isAdmin } from "../api.js";
 import { field, h, put, select } from "../dom.js";
 import { draft } from "../drafts.js";
 import { DAY, count, duration, number, time, words } from "../format.js";
-import { empty, loading, notice, panel, table, technique, userLink, waiting } from "../parts.js";
+import { empty, loading, notice, panel, refocus, table, technique, userLink, waiting } from "../parts.js";
 import { shortList } from "./alert.js";
 
 const EXAMPLE = `title: Order deleted
@@ -73,7 +73,8 @@ function exceptions(signal) {
       event.target.disabled = true;
       try {
         await call("DELETE", `/api/exceptions/${row.exception_id}`);
-        load();
+        await load();
+        refocus(document.getElementById("exceptions-title"));
       } catch (error) {
         put(list, notice("bad", h("p", {}, error.message), h("button", { type: "button", onclick: load }, "Show them again")));
       }
@@ -160,6 +161,7 @@ function trial(signal) {
     } finally {
       run.disabled = false;
       put(run, "Try it");
+      refocus(run);
     }
   });
 

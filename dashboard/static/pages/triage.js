@@ -4,7 +4,7 @@ import { call, isAdmin, user } from "../api.js";
 import { announce, field, h, put, uid } from "../dom.js";
 import { draft, forget } from "../drafts.js";
 import { DAY, count, words } from "../format.js";
-import { facts, long, notice, panel } from "../parts.js";
+import { facts, long, notice, panel, refocus } from "../parts.js";
 
 export const VERDICTS = [
   ["true_positive", "It was an attack", "Somebody did what they should not. It counts fully."],
@@ -36,6 +36,7 @@ export function triage(alert, tag, reload) {
   async function change(body, done) {
     put(told);
     const buttons = [...place.querySelectorAll("button")];
+    const pressed = document.activeElement;
     for (const button of buttons) button.disabled = true;
     try {
       await call("PATCH", `/api/alerts/${encodeURIComponent(alert.alert_id)}`, { body, headers: tag ? { "If-Match": tag } : {} });
@@ -48,6 +49,7 @@ export function triage(alert, tag, reload) {
       else put(told, notice("bad", error.message));
     } finally {
       for (const button of buttons) button.disabled = false;
+      refocus(pressed);
     }
   }
 
@@ -122,9 +124,11 @@ export function exception(alert) {
       await call("POST", "/api/exceptions", { body });
       forget(name);
       put(form, notice("good", `Alerts of this rule about ${key} stay out of the queue until ${until.value}. They are still counted.`));
+      refocus(form.closest("details").querySelector("summary"));
     } catch (error) {
       put(told, notice("bad", error.message));
       send.disabled = false;
+      refocus(send);
     }
   });
   return h("details", { class: "panel", open: again }, h("summary", {}, "Accept this for a while"),

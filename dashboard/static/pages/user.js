@@ -11,7 +11,9 @@ export function show(place, frame) {
   const { argument: name, signal } = frame;
   frame.title(name);
   const days = select([["7", "7 days"], ["30", "30 days"], ["90", "90 days"]], "30", { "aria-label": "Over how long" });
-  const head = h("div", { class: "title-line" }, h("h1", { tabindex: -1 }, name));
+  // It stays the same one: it may have the focus.
+  const title = h("h1", { tabindex: -1 }, name);
+  const head = h("div", { class: "title-line" }, title);
   const plot = h("div", {}, waiting(5));
   const made = h("div", {}, waiting(4));
   const alerts = h("div", {}, waiting(4));
@@ -47,11 +49,12 @@ export function show(place, frame) {
     }
     if (!known) {
       known = user;
-      put(head, h("h1", { tabindex: -1 }, user.username), risk(user.risk_score, user.risk_level),
+      put(title, user.username);
+      head.append(...[risk(user.risk_score, user.risk_level),
         h("span", { class: "soft" }, user.risk_level),
         h("span", { class: "badge" }, user.role_name ?? "No account here"),
         user.is_active === false ? h("span", { class: "badge sev-medium" }, "Switched off") : null,
-        user.full_name ? h("span", { class: "soft" }, user.full_name) : null);
+        user.full_name ? h("span", { class: "soft" }, user.full_name) : null].filter(Boolean));
       put(made, contributions(user.contributions));
     }
     const points = user.history.map((point) => [Date.parse(point.at), point.risk_score]);

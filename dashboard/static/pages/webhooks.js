@@ -1,9 +1,9 @@
 // Where alerts are told over HTTP: whether that works, a message to try it, and another one. An Admin's right.
 
 import { call, get, isAdmin } from "../api.js";
-import { announce, field, h, put, select } from "../dom.js";
+import { announce, field, h, keep, put, select, visible } from "../dom.js";
 import { count, number, time } from "../format.js";
-import { empty, loading, notice, panel, severity, table, userLink, waiting } from "../parts.js";
+import { empty, loading, notice, panel, refocus, severity, table, userLink, waiting } from "../parts.js";
 
 const FORMATS = [["standard", "JSON, signed"], ["slack", "A line of text (Slack, Mattermost, Rocket.Chat)"]];
 const LEVELS = ["Low", "Medium", "High", "Critical"].map((level) => [level, level === "Low" ? "All alerts" : `${level} and above`]);
@@ -15,24 +15,34 @@ export function show(place, { signal }) {
   }
   const list = h("div", {}, waiting(4));
   const told = h("div", { "aria-live": "polite" });
-  const load = () => loading(list, signal, async () => rows(await get("/api/webhooks", signal), act));
+  const shown = table("Webhooks", columns((row) => buttons(row, act)), []);
+  let turn = 0;
+  // A row that is as it was stays: somebody may be about to press something in it.
+  const load = () => loading(list, signal, async () => {
+    turn += 1;
+    const mine = turn;
+    const all = await get("/api/webhooks", signal);
+    if (mine !== turn) return [...list.childNodes];
+    keep(shown.body, all, { key: (row) => row.webhook_id, mark: JSON.stringify, make: shown.line });
+    return all.length ? shown : empty("None yet.", "A webhook tells Slack, or another system, of alerts as they happen.");
+  });
 
-  /** Does what a button says, tells what came of it, and shows the list as it is then. */
+  /** Does what a button says, shows the list as it is then, and tells what came of it. */
   async function act(event, work) {
     const button = event.currentTarget;
     button.disabled = true;
     put(told);
+    let said;
     try {
-      const said = await work();
-      if (signal.aborted) return;
-      put(told, said);
+      said = await work();
       await load();
     } catch (error) {
-      if (signal.aborted) return;
-      put(told, notice("bad", error.message));
-    } finally {
-      button.disabled = false;
+      said = notice("bad", error.message);
     }
+    button.disabled = false;
+    if (signal.aborted) return;
+    put(told, said);
+    refocus(document.getElementById(button.id) ?? document.getElementById("webhooks-title"));
   }
 
   put(place,
@@ -42,16 +52,15 @@ export function show(place, { signal }) {
   load();
 }
 
-function rows(all, act) {
-  if (!all.length) return empty("None yet.", "A webhook tells Slack, or another system, of alerts as they happen.");
-  return table("Webhooks", [
-    ["Name", (row) => [h("strong", {}, row.name), h("div", { class: "soft small mono breaks" }, row.url), buttons(row, act)], "grow"],
+function columns(does) {
+  return [
+    ["Name", (row) => [h("strong", {}, row.name), h("div", { class: "soft small mono breaks" }, row.url), does(row)], "grow"],
     ["From", (row) => severity(row.minimum_severity), "narrow mid"],
     ["State", state, "grow"],
     ["Waiting", (row) => number(row.pending), "right narrow mid"],
     ["Given up", (row) => number(row.dead), "right narrow mid"],
     ["Made", (row) => [time(row.created_at, "ago"), h("div", { class: "soft small" }, "by ", userLink(row.created_by))], "narrow wide"],
-  ], all);
+  ];
 }
 
 function state(row) {
@@ -65,7 +74,7 @@ function state(row) {
 
 function buttons(row, act) {
   const path = `/api/webhooks/${row.webhook_id}`;
-  const button = (words, work) => h("button", { type: "button", "aria-label": `${words}: ${row.name}`, onclick: (event) => act(event, work) }, words);
+  const button = (of, words, work) => h("button", { type: "button", id: `${of}-${row.webhook_id}`, "aria-label": `${words}: ${row.name}`, onclick: (event) => act(event, work) }, words);
   const test = async () => {
     const { body } = await call("POST", `${path}/test`, { body: {} });
     const words = body.delivered ? `${row.name} took a test message: it answered ${body.status} after ${number(body.took_ms)} ms.` : `${row.name} did not take a test message: ${body.error}.`;
@@ -81,27 +90,38 @@ function buttons(row, act) {
     return notice("calm", `${count(dead.length, "message")} to ${row.name} will be sent again.`);
   };
   return h("div", { class: "buttons" },
-    button("Test", test),
-    button(row.enabled ? "Turn off" : "Turn on", turn),
-    row.dead ? button("Send again", again) : null,
+    button("test", "Test", test),
+    button("turn", row.enabled ? "Turn off" : "Turn on", turn),
+    row.dead ? button("again", "Send again", again) : null,
     removal(row, path, act));
 }
 
-/** Removing takes two clicks: what waits for it goes along. */
+/** Removing takes two clicks: what waits for it goes along. Whoever goes elsewhere between them did not mean it. */
 function removal(row, path, act) {
   let sure = false;
-  return h("button", { type: "button", "aria-label": `Remove: ${row.name}`, onclick: (event) => {
-    if (!sure) {
-      sure = true;
-      put(event.currentTarget, "Really remove");
-      announce(`Press once more to remove ${row.name}`);
+  const button = h("button", { type: "button", id: `remove-${row.webhook_id}` });
+  const say = (words) => {
+    button.setAttribute("aria-label", visible(`${words}: ${row.name}`));
+    put(button, words);
+  };
+  button.addEventListener("click", (event) => {
+    if (sure) {
+      act(event, async () => {
+        await call("DELETE", path);
+        return notice("calm", `${row.name} is removed.`);
+      });
       return;
     }
-    act(event, async () => {
-      await call("DELETE", path);
-      return notice("calm", `${row.name} is removed.`);
-    });
-  } }, "Remove");
+    sure = true;
+    say("Really remove");
+    announce(`Press once more to remove ${row.name}`);
+  });
+  button.addEventListener("blur", () => {
+    sure = false;
+    say("Remove");
+  });
+  say("Remove");
+  return button;
 }
 
 function form(signal, load) {
@@ -133,6 +153,7 @@ function form(signal, load) {
       put(told, notice("bad", error.message));
     } finally {
       send.disabled = false;
+      refocus(send);
     }
   });
   return whole;

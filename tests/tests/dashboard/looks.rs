@@ -107,11 +107,11 @@ async fn every_page_fits_a_phone_and_turns_dark() {
         for (name, path, ready) in &pages {
             browser.go(&format!("/{path}")).await;
             let _ = browser.until(&format!("document.querySelectorAll({}).length", Value::from(*ready))).await;
-            let _ = browser.until("!document.querySelector('[aria-busy], .tiles .waiting')").await;
+            browser.whole().await;
             let wide = browser.run("return document.documentElement.scrollWidth", json!([])).await;
             assert!(wide.as_i64() <= Some(width.into()), "{name} is {wide} wide in {width}");
             let unnamed = "return [...document.querySelectorAll('input, select, textarea, button, a[href]')].filter((e) => \
-                !(e.labels?.length || e.ariaLabel || e.textContent.trim())).map((e) => e.outerHTML)";
+                !(e.labels?.length || e.ariaLabel || (e.checkVisibility() ? e.innerText : e.textContent).trim())).map((e) => e.outerHTML)";
             assert_eq!(browser.run(unnamed, json!([])).await, json!([]), "{name}: controls without a name");
             browser.picture(&format!("{name}-{width}-{scheme}")).await;
         }
