@@ -37,12 +37,14 @@ pub struct Reprocessed {
     pub new: usize,
     /// Of those: stored before, under this or another id.
     pub known: usize,
-    /// The alerts and signals that are new.
+    /// Of the known ones: stored now as more than they were.
+    pub risen: usize,
+    /// The alerts and signals that are new or have risen.
     pub alerts: Vec<Alert>,
 }
 
 /// Runs the rules over the activities that happened from `from` to `to`, and stores the alerts that opened there and are
-/// missing. Running it again stores nothing twice. One at a time is the caller's business.
+/// missing, or ended as less than they are with what came late. Running it again stores nothing twice. One at a time is the caller's business.
 ///
 /// # Errors
 /// The database failed; what was stored so far stays.
@@ -80,8 +82,10 @@ pub async fn reprocess(
         let stored = parts.store.store_alerts(chunk.to_vec()).await?;
         done.new += stored.new.len();
         done.known += stored.known;
-        let new = chunk.iter().filter(|change| stored.new.contains(&change.alert.alert_id));
-        done.alerts.extend(new.map(|change| change.alert.clone()));
+        done.risen += stored.risen.len();
+        for of in stored.new.iter().chain(&stored.risen) {
+            done.alerts.extend(parts.store.alert(*of).await?.map(|row| row.alert));
+        }
     }
     Ok(done)
 }

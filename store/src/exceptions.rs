@@ -99,7 +99,9 @@ impl Standing {
     }
 }
 
-/// Whether an alert is kept out of the queue, and by which exception; without one by a verdict.
+/// Whether an alert is kept out of the queue, and by which exception; without one by a verdict. One that was kept out
+/// stays so until there is more of its episode while neither holds any longer: an episode that goes on for days is not
+/// quiet.
 pub(crate) async fn kept_out(
     tx: &mut Tx,
     change: &Change,
@@ -107,16 +109,16 @@ pub(crate) async fn kept_out(
     who: &Subjects,
     standing: &mut Standing,
 ) -> Result<(bool, Option<i64>)> {
-    let had = match before {
-        // A verdict keeps out for good, and what stands in the queue stays there.
-        Some(row) if row.exception_id.is_none() || !goes_on(&row.alert, &change.alert) => {
+    let (had, at) = match before {
+        // What stands in the queue stays there.
+        Some(row) if !row.alert.suppressed || !goes_on(&row.alert, &change.alert) => {
             return Ok((row.alert.suppressed, row.exception_id));
         }
-        Some(row) => row.exception_id,
-        None => None,
+        Some(row) => (row.exception_id, change.alert.last_event_at),
+        None => (None, change.alert.at),
     };
     let exception = standing.covering(tx, &change.alert, who, had).await?;
-    Ok((exception.is_some() || is_muted(tx, change).await?, exception))
+    Ok((exception.is_some() || is_muted(tx, change, at).await?, exception))
 }
 
 /// Whether there is more of an episode than was known. That it has ended, or was taken back, is not more.
@@ -129,13 +131,13 @@ fn goes_on(before: &Alert, after: &Alert) -> bool {
             || after.escalations.len() > before.escalations.len())
 }
 
-/// Whether an episode began so soon after a verdict on an alert of the same rule and key that its rule wants quiet.
-async fn is_muted(tx: &mut Tx, change: &Change) -> Result<bool> {
+/// Whether `at` lies so soon after a verdict on an alert of the same rule and key that its rule wants quiet.
+async fn is_muted(tx: &mut Tx, change: &Change, at: Timestamp) -> Result<bool> {
     if change.mute_after_close <= 0 {
         return Ok(false);
     }
     let digest = key_digest(&change.alert).as_bytes().to_vec();
-    let at = change.alert.at.micros();
+    let at = at.micros();
     let quiet = at.saturating_sub(change.mute_after_close);
     let (judged,): (i64,) =
         in_tx!(tx, c => sqlx::query_as(JUDGED).bind(digest).bind(at).bind(quiet).fetch_one(c).await?);

@@ -67,7 +67,8 @@ pub struct Backtest {
 Example:
   security-analytics reprocess --from 2026-01-01 --to 2026-01-08
 
-It prints how many activities were looked at and how many alerts were missing, then each of these. It may run \
+It prints how many activities were looked at, how many alerts were missing and how many rose, then each of these: an \
+alert that is over rises where what came late made it worse; one that goes on is left to the server. It may run \
 beside the server. Running it again stores nothing twice.")]
 pub struct Reprocess {
     /// From this time on (RFC 3339 or a day)

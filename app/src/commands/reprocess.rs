@@ -45,8 +45,8 @@ pub(crate) async fn run(args: cli::Reprocess, context: &Context) -> Outcome {
     })?;
     store.close().await;
     output::print(format!(
-        "{} activities, {} of them late; {} alerts and signals found, {} of them new, {} known before",
-        done.events, done.late, done.found, done.new, done.known
+        "{} activities, {} of them late; {} alerts and signals found, {} of them new, {} known before, {} of which have risen",
+        done.events, done.late, done.found, done.new, done.known, done.risen
     ))?;
     for alert in &done.alerts {
         output::print(format!("  {}  {:8}  {}  {:?}", alert.at, alert.severity, alert.rule, alert.key))?;

@@ -215,6 +215,33 @@ async fn what_came_late_is_found_by_reprocessing_and_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_came_late_makes_an_alert_worse_that_is_over() {
+    let world = World::new().await;
+    let mut activities: Vec<Activity> = (0..9).map(|n| activity("ann", "LoginFailed", 5 * n, 1 + n as u128)).collect();
+    for activity in activities.iter_mut().skip(4) {
+        activity.received_at = at(10_000);
+        activity.late = true;
+    }
+    let running = world.start();
+    world.append(&activities).await;
+    world.settled(&running).await;
+    eventually("its end", async || world.alerts().await.iter().all(|alert| alert.state == AlertState::Closed)).await;
+    let before = world.alerts().await.remove(0);
+    world.ingest(1_000).await;
+    let again = async || reprocess(&world.parts(), at(-3_600), at(3_600), |_| ()).await.expect("reprocessed");
+    let done = again().await;
+    assert_eq!((done.found, done.new, done.known, done.risen), (1, 0, 1, 1));
+    let after = world.alerts().await;
+    assert_eq!(done.alerts, after);
+    assert_eq!((after.len(), after[0].alert_id, after[0].found_by.as_str()), (1, before.alert_id, "live"));
+    assert_eq!((before.event_count, after[0].event_count, after[0].revision), (4, 9, before.revision + 1));
+    assert!(after[0].observed > before.observed && after[0].last_event_at == at(40), "{:?}", after[0]);
+    assert_eq!(again().await.risen, 0);
+    assert_eq!(world.alerts().await, after);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_revision_of_a_rule_starts_over() {
     let mut world = World::new().await;
     let running = world.start();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use domain::{Activity, Alert, Partition, Severity, Timestamp};
+use domain::{Activity, Alert, AlertState, Partition, Severity, Timestamp};
 use uuid::Uuid;
 
 use crate::alerts::{COLUMNS, Columns, key_digest, stored, write};
@@ -11,7 +11,7 @@ use crate::db::{Conn, Tx, in_tx};
 use crate::gaps::{self, NewGap};
 use crate::offsets::{ApplyError, DETECTOR, Move, decided, move_offset};
 use crate::query::{Query, rows_in_db, rows_in_tx, run_in_tx};
-use crate::sql::{id_bytes, statements};
+use crate::sql::statements;
 use crate::{Error, Result, Store};
 
 statements! {
@@ -20,9 +20,6 @@ statements! {
     REMEMBER = "INSERT INTO rule_revisions (rule_id, revision) VALUES (?, ?)";
     SUPERSEDE = "UPDATE alerts SET state = 'superseded', revision = revision + 1, updated_at = ? \
                  WHERE state = 'open' AND rule_id = ?";
-    IS_THERE = "SELECT COUNT(*) FROM alerts WHERE alert_id = ? AND state NOT IN ('retracted', 'merged')";
-    OVERLAPS = "SELECT COUNT(*) FROM alerts WHERE key_digest = ? AND at <= ? AND last_event_at >= ? \
-                AND state NOT IN ('retracted', 'merged')";
 }
 
 /// The present state of an alert that the engine changed.
@@ -87,6 +84,8 @@ pub struct Detected {
 pub struct Stored {
     /// The alerts that were missing and are stored now.
     pub new: Vec<Uuid>,
+    /// Of those that were there already, ended: the ones that are stored as more than they were.
+    pub risen: Vec<Uuid>,
     /// How many were there already, under their own or another id.
     pub known: usize,
 }
@@ -113,8 +112,9 @@ impl Store {
     }
 
     /// Stores alerts that were found in stored activities, where they are missing: neither an alert of that id nor one
-    /// of the same rule and key with an overlapping episode is there. One that was taken back counts as missing. Moves no
-    /// offset.
+    /// of the same rule and key with an overlapping episode is there. One that was taken back counts as missing. Where
+    /// just one is there, its episode is over and more of it was found, it is stored as found, under its own id: what
+    /// came late may have made it worse. Nothing that is stored becomes less. Moves no offset.
     ///
     /// # Errors
     /// The database failed; nothing was done.
@@ -123,17 +123,32 @@ impl Store {
         self.write(move |tx| {
             let found = Arc::clone(&found);
             Box::pin(async move {
-                let mut missing = Vec::new();
+                let (mut done, mut changes) = (Stored::default(), Vec::new());
                 for change in found.iter() {
-                    if !is_known(tx, &change.alert).await? {
-                        missing.push(change.clone());
+                    let there = known(tx, &change.alert).await?;
+                    if there.is_empty() {
+                        done.new.push(change.alert.alert_id);
+                        changes.push(change.clone());
+                        continue;
+                    }
+                    done.known += 1;
+                    if let [one] = &there[..]
+                        && is_more(one, &change.alert)
+                        && !done.risen.contains(&one.alert_id)
+                    {
+                        done.risen.push(one.alert_id);
+                        let alert = Alert {
+                            alert_id: one.alert_id,
+                            state: one.state,
+                            found_by: one.found_by.clone(),
+                            ..change.alert.clone()
+                        };
+                        changes.push(Change { alert, ..change.clone() });
                     }
                 }
-                let new: Vec<Uuid> = missing.iter().map(|change| change.alert.alert_id).collect();
-                let done = Stored { known: found.len() - new.len(), new };
                 // Only on one machine may the live engine go on with them.
                 let partition = matches!(tx.conn, Conn::Sqlite(_)).then_some(Partition::JOURNAL);
-                write::changes(tx, &missing, &Found { partition, ..Found::default() }).await?;
+                write::changes(tx, &changes, &Found { partition, ..Found::default() }).await?;
                 Ok(done)
             })
         })
@@ -186,17 +201,36 @@ impl Store {
     }
 }
 
-async fn is_known(tx: &mut Tx, alert: &Alert) -> Result<bool> {
-    let own = id_bytes(alert.alert_id);
-    let (own,): (i64,) = in_tx!(tx, c => sqlx::query_as(IS_THERE).bind(own).fetch_one(c).await?);
-    if own > 0 {
-        return Ok(true);
+/// What is there of an alert: itself, and those of its rule and key whose episodes overlap with its own.
+async fn known(tx: &mut Tx, alert: &Alert) -> Result<Vec<Alert>> {
+    let stands = "a.state NOT IN ('retracted', 'merged')";
+    let own = Query::new(COLUMNS).and("a.alert_id = ?", [alert.alert_id.into()]).and(stands, []);
+    let overlapping = Query::new(COLUMNS)
+        .and("a.key_digest = ?", [key_digest(alert).into()])
+        .and("a.at <= ? AND a.last_event_at >= ?", [alert.last_event_at.into(), alert.at.into()])
+        .and("a.alert_id <> ?", [alert.alert_id.into()])
+        .and(stands, []);
+    let mut there = Vec::new();
+    for query in [own, overlapping] {
+        let rows: Vec<Columns> = rows_in_tx!(tx, query);
+        for row in rows {
+            there.push(stored(row)?.alert);
+        }
     }
-    let digest = id_bytes(key_digest(alert));
-    let (last, first) = (alert.last_event_at.micros(), alert.at.micros());
-    let (n,): (i64,) =
-        in_tx!(tx, c => sqlx::query_as(OVERLAPS).bind(digest).bind(last).bind(first).fetch_one(c).await?);
-    Ok(n > 0)
+    Ok(there)
+}
+
+/// Whether what was found has all of an episode that is over, and more.
+fn is_more(stored: &Alert, found: &Alert) -> bool {
+    let extent = |alert: &Alert| (alert.severity, alert.escalations.len(), alert.event_count);
+    let ((severity, steps, events), (severity_found, steps_found, events_found)) = (extent(stored), extent(found));
+    stored.state == AlertState::Closed
+        && found.threshold.total_cmp(&stored.threshold).is_eq()
+        && found.window_s == stored.window_s
+        && found.at <= stored.at
+        && found.last_event_at >= stored.last_event_at
+        && (severity_found >= severity && steps_found >= steps && events_found >= events)
+        && extent(found) != extent(stored)
 }
 
 async fn supersede(tx: &mut Tx, loaded: &[(String, String)]) -> Result<u64> {
@@ -212,7 +246,7 @@ async fn supersede(tx: &mut Tx, loaded: &[(String, String)]) -> Result<u64> {
         closed += run_in_tx!(tx, SUPERSEDE, now, rule);
         for row in open {
             let mut alert = stored(row)?.alert;
-            alert.state = domain::AlertState::Superseded;
+            alert.state = AlertState::Superseded;
             alert.revision += 1;
             write::publish(tx, &alert).await?;
         }

@@ -8,6 +8,8 @@ use crate::logs::LogRow;
 use crate::query::{Query, rows_in_db};
 use crate::{Result, Store};
 
+const NEWEST_FIRST: &str = " ORDER BY a.at DESC, a.alert_id DESC";
+
 /// In which order alerts are listed, and after which alert of that order.
 #[derive(Debug, Clone, Copy)]
 pub enum AlertOrder {
@@ -49,9 +51,9 @@ pub struct AlertFilter {
 }
 
 impl AlertFilter {
-    /// What is asked for in whatever order; severity and status are not in it.
+    /// The ids of what is asked for in whatever order; severity and status are not in it.
     fn query(&self) -> Query {
-        Query::new(COLUMNS)
+        Query::new("SELECT a.alert_id FROM alerts a")
             .and("a.severity > 0 AND a.suppressed = ?", [i64::from(self.suppressed).into()])
             .and_some("a.user_key = ?", self.user.as_deref().map(username_key))
             .and_some("a.rule_id = ?", self.rule_id.as_deref())
@@ -60,6 +62,14 @@ impl AlertFilter {
             .and_some("a.state = ?", self.state.map(AlertState::as_str))
             .and_if(self.state.is_none(), "a.state NOT IN ('retracted', 'merged')")
     }
+}
+
+/// The newest of what a [`AlertFilter::query`] finds. Every condition but that of the user stands in an index, so no
+/// document is read of what is passed over.
+fn with_documents(ids: Query, limit: i64) -> Query {
+    let mut query = ids.then(NEWEST_FIRST, []).then(" LIMIT ?", [limit.into()]);
+    query.text = format!("{COLUMNS} JOIN ({}) found ON found.alert_id = a.alert_id{NEWEST_FIRST}", query.text);
+    query
 }
 
 impl Store {
@@ -139,8 +149,7 @@ impl Store {
             }
             None => query,
         };
-        let query = query.then(" ORDER BY a.at DESC, a.alert_id DESC LIMIT ?", [limit.into()]);
-        let rows: Vec<Columns> = rows_in_db!(self, query);
+        let rows: Vec<Columns> = rows_in_db!(self, with_documents(query, limit));
         rows.into_iter().map(stored).collect()
     }
 
@@ -174,5 +183,55 @@ impl Store {
             .then(" ORDER BY a.updated_at, a.alert_id LIMIT ?", [limit.into()]);
         let rows: Vec<Columns> = rows_in_db!(self, query);
         rows.into_iter().map(stored).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::query::bound;
+
+    /// What SQLite would do for a list, line by line.
+    async fn plan(store: &Store, ids: Query) -> Vec<String> {
+        let mut query = with_documents(ids, 7);
+        query.text.insert_str(0, "EXPLAIN QUERY PLAN ");
+        let crate::db::Db::Sqlite { readers: db, .. } = store.db() else { panic!("for SQLite") };
+        let statement = sqlx::query_as(sqlx::AssertSqlSafe(query.text));
+        let rows: Vec<(i64, i64, i64, String)> = bound!(statement, query.args).fetch_all(db).await.expect("a plan");
+        rows.into_iter().map(|(_, _, _, line)| line).collect()
+    }
+
+    async fn no_document_is_read_of_what_a_list_passes_over(ground: crate::harness::Ground) {
+        let all = AlertFilter::default();
+        let rule = AlertFilter { rule_id: Some("r".into()), ..all.clone() };
+        let open = AlertFilter { state: Some(AlertState::Open), ..all.clone() };
+        let span = AlertFilter { from: Some(Timestamp::MIN), to: Some(Timestamp::MAX), ..all.clone() };
+        for filter in [all, rule, open, span] {
+            for suppressed in [false, true] {
+                let filter = AlertFilter { suppressed, ..filter.clone() };
+                for (severity, status) in [(None, None), (Some(3), None), (None, Some("open")), (Some(3), Some("open"))]
+                {
+                    let ids = filter.query().and_some("a.severity = ?", severity).and_some("a.status = ?", status);
+                    let plan = plan(&ground.store, ids).await;
+                    let of_alerts: Vec<&String> = plan.iter().filter(|line| line.contains(" a ")).collect();
+                    assert_eq!(of_alerts.len(), 2, "{plan:#?}");
+                    assert!(
+                        of_alerts.iter().any(|line| line.contains(" USING COVERING INDEX ")),
+                        "{filter:?} {plan:#?}"
+                    );
+                    assert!(of_alerts.iter().any(|line| line.ends_with("USING PRIMARY KEY (alert_id=?)")), "{plan:#?}");
+                }
+            }
+        }
+    }
+
+    async fn a_list_can_be_prepared(ground: crate::harness::Ground) {
+        crate::sql::prepare(&ground, [with_documents(AlertFilter::default().query(), 7).text]).await;
+    }
+    crate::on_both_engines!(a_list_can_be_prepared);
+
+    #[tokio::test]
+    async fn lists_read_indexes() {
+        crate::harness::sqlite(no_document_is_read_of_what_a_list_passes_over).await;
     }
 }

@@ -2,9 +2,7 @@
 
 use domain::Partition;
 use domain::{Alert, AlertState, Outcome, Severity, Topic};
-use store::{
-    AlertFilter, ApplyError, Change, DetectionBatch, FlagFilter, Move, NewGap, Position, ScoreFilter, ScoreRow,
-};
+use store::{AlertFilter, ApplyError, DetectionBatch, FlagFilter, Move, NewGap, Position, ScoreFilter, ScoreRow};
 use uuid::Uuid;
 
 use crate::harness::Ground;
@@ -19,7 +17,6 @@ crate::on_both_engines!(
     signals_count_and_are_not_shown,
     an_address_counts_for_those_who_came_in_from_it,
     users_whom_two_alerts_share_are_not_counted_twice_when_they_race,
-    alerts_that_reprocess_finds_are_stored_once,
     rules_that_are_gone_close_what_they_opened,
     detectors_that_start_at_once_both_start,
     what_the_engine_may_change_after_a_restart,
@@ -255,39 +252,6 @@ async fn users_whom_two_alerts_share_are_not_counted_twice_when_they_race(ground
         assert_eq!(own.iter().map(|row| row.findings.len()).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(risk(&ground, user, 7).await, own[7].risk_score);
     }
-}
-
-async fn alerts_that_reprocess_finds_are_stored_once(ground: Ground) {
-    let mut live = alert(1, "ada", Severity::Medium, 1, 10);
-    live.last_event_at = at(20);
-    detect(&ground, vec![live.clone()]).await;
-    let of = |n: u128, minutes: i64| {
-        let mut found = alert(n, "ada", Severity::Medium, n, minutes);
-        found.rule_id.clone_from(&live.rule_id);
-        found.found_by = "reprocess".into();
-        found
-    };
-    let within = of(2, 20);
-    let (before, after) = (of(3, 9), of(4, 21));
-    let mut across = of(5, 0);
-    across.last_event_at = at(10);
-    let mut other_key = of(6, 15);
-    other_key.key = [("user".to_owned(), "bob".to_owned())].into();
-    let found: Vec<Change> = [live.clone(), within, before, after, across, other_key]
-        .into_iter()
-        .map(|alert| change(alert, Severity::Medium))
-        .collect();
-    let first = ground.store.store_alerts(found.clone()).await.expect("stored");
-    assert_eq!((first.new.len(), first.known), (3, 3));
-    let second = ground.store.store_alerts(found).await.expect("stored");
-    assert_eq!((second.new.len(), second.known), (0, 6));
-    assert_eq!(listed(&ground).await.len(), 4);
-    assert_eq!(ground.store.offset(store::DETECTOR).await.expect("offset"), 1);
-    // What was taken back is missing, and comes back under its id.
-    let taken_back = Alert { state: AlertState::Retracted, ..live.clone() };
-    detect(&ground, vec![taken_back]).await;
-    let third = ground.store.store_alerts(vec![change(live.clone(), Severity::Medium)]).await.expect("stored");
-    assert_eq!((third.new, third.known), (vec![live.alert_id], 0));
 }
 
 async fn rules_that_are_gone_close_what_they_opened(ground: Ground) {

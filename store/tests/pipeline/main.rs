@@ -10,6 +10,7 @@ mod ingest;
 mod logs;
 mod overview;
 mod pages;
+mod reprocess;
 mod sample;
 mod triage;
 mod webhooks;

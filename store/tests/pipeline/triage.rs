@@ -1,6 +1,6 @@
 //! What people make of alerts.
 
-use domain::{Alert, Severity};
+use domain::{Alert, AlertState, Severity};
 use store::{AlertFilter, Error, ScoreFilter, Seen, Triage};
 use uuid::Uuid;
 
@@ -169,4 +169,23 @@ async fn a_verdict_may_keep_a_rule_quiet(ground: Ground) {
     assert_eq!(detect_changes(&ground, vec![of(2, 69)]).await.suppressed, 1);
     assert_eq!(detect_changes(&ground, vec![of(3, 70)]).await.suppressed, 0);
     assert_eq!(detect_changes(&ground, vec![of(4, 9)]).await.suppressed, 0, "it began before anybody judged");
+    // What goes on when the quiet is over comes out, as it stands by then; what ended before does not.
+    let on = |minutes: i64, state| {
+        let mut change = of(2, 69);
+        change.alert.last_event_at = at(minutes);
+        change.alert.event_count += minutes;
+        change.alert.state = state;
+        change
+    };
+    let kept_out =
+        async || ground.store.alert(Uuid::from_u128(2)).await.expect("read").expect("there").alert.suppressed;
+    for (minutes, state, expected) in [
+        (69, AlertState::Open, true),
+        (69, AlertState::Closed, true),
+        (70, AlertState::Open, false),
+        (71, AlertState::Open, false),
+    ] {
+        detect_changes(&ground, vec![on(minutes, state)]).await;
+        assert_eq!(kept_out().await, expected, "{minutes} {state:?}");
+    }
 }
