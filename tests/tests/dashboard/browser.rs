@@ -39,19 +39,7 @@ impl Browser {
     /// The same where the dashboard is at another address.
     pub(crate) async fn open_at(site: SocketAddr) -> Option<Self> {
         let profile = tempfile::tempdir().expect("a directory");
-        let mut command = Command::new("chromedriver");
-        // In a group of its own, so that the browser goes when the driver is stopped.
-        command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
-        let mut driver = match command.spawn() {
-            Ok(driver) => driver,
-            Err(error) => {
-                assert!(std::env::var_os("TEST_REQUIRE_BROWSER").is_none(), "chromedriver cannot be started: {error}");
-                eprintln!("passed by: there is no chromedriver ({error})");
-                return None;
-            }
-        };
-        let output = driver.stdout.take().expect("its output");
-        let port = tokio::task::spawn_blocking(move || port_in(output)).await.expect("a reader");
+        let (driver, port) = tokio::task::spawn_blocking(driver).await.expect("a starter")?;
         let wire = Actor::anonymous(SocketAddr::from(([127, 0, 0, 1], port)));
         let mut browser = Self { driver, wire, session: String::new(), site, _profile: profile };
         let folder = browser._profile.path().display();
@@ -267,16 +255,39 @@ impl Drop for Browser {
     }
 }
 
-/// The port that the driver has chosen. What it says later is read and dropped, or it would wait for a reader.
-fn port_in(output: impl std::io::Read + Send + 'static) -> u16 {
+/// Starts the driver; none where there is none. It chooses its port itself, and ends when somebody was faster.
+fn driver() -> Option<(Child, u16)> {
+    for _ in 0..10 {
+        let mut command = Command::new("chromedriver");
+        // In a group of its own, so that the browser goes when the driver is stopped.
+        command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+        let mut driver = match command.spawn() {
+            Ok(driver) => driver,
+            Err(error) => {
+                assert!(std::env::var_os("TEST_REQUIRE_BROWSER").is_none(), "chromedriver cannot be started: {error}");
+                eprintln!("passed by: there is no chromedriver ({error})");
+                return None;
+            }
+        };
+        if let Some(port) = port_in(driver.stdout.take().expect("its output")) {
+            return Some((driver, port));
+        }
+        let ended = driver.wait();
+        eprintln!("chromedriver ended before it had a port: {ended:?}");
+    }
+    panic!("chromedriver finds no port");
+}
+
+/// The port that the driver has chosen; none where it ended without. What it says later is read and dropped, or it would
+/// wait for a reader.
+fn port_in(output: impl std::io::Read + Send + 'static) -> Option<u16> {
     let mut lines = BufReader::new(output).lines();
-    let port = loop {
-        let line = lines.next().expect("a line that names the port").expect("readable");
+    loop {
+        let line = lines.next()?.expect("readable");
         let digits = line.rsplit_once("on port ").map(|(_, rest)| rest.trim_end_matches('.').to_owned());
         if let Some(port) = digits.and_then(|digits| digits.parse().ok()).filter(|port| *port != 0) {
-            break port;
+            std::thread::spawn(move || lines.for_each(drop));
+            return Some(port);
         }
-    };
-    std::thread::spawn(move || lines.for_each(drop));
-    port
+    }
 }
