@@ -14,7 +14,8 @@
 //! # How to add an endpoint
 //! Write the handler in its group's file, its `utoipa::path` above it. Its first argument is `Allowed<Right>`
 //! ([`auth::rights`]), its input `Body<T>`, `Query<T>` or `PathId`. A read returns `answer::seen` or `answer::list`, and the gate journals it; a
-//! change hands its activity to the store's transaction and returns `answer::changed`.
+//! change hands its activity to the store's transaction and returns `answer::changed`. What it says then, and the words of
+//! its refusals, stand in the document's examples (`openapi::examples`).
 
 mod answer;
 mod attempt;

@@ -7,7 +7,7 @@ use utoipa::openapi::{
     ContentBuilder, ObjectBuilder, OpenApi as Document, Ref, RefOr, Required, Response, ResponseBuilder, Schema, Type,
 };
 
-use super::{REQUIRED_RIGHT, operations};
+use super::{REQUIRED_RIGHT, examples, operations};
 
 /// Adds, for what passes the gate, the headers that it takes and the refusals that can come of it.
 pub(crate) fn refusals(document: &mut Document) {
@@ -58,6 +58,7 @@ pub(crate) fn complete(mut document: Document) -> Document {
         describe(operation);
         answer_headers(operation);
     }
+    examples::add(&mut document);
     document
 }
 

@@ -1,7 +1,8 @@
 //! The OpenAPI document: made of the routes themselves ([`crate::routes`]), and completed by what holds for all of them
-//! ([`complete`]), so that a handler says only what is its own.
+//! ([`complete`]), so that a handler says only what is its own; [`examples`] are made of what is told then.
 
 mod complete;
+mod examples;
 
 use std::collections::BTreeMap;
 

@@ -74,6 +74,7 @@ fn relay() -> ObjectBuilder {
 #[derive(utoipa::ToSchema)]
 #[expect(dead_code, reason = "describes what `ready` writes")]
 struct Ready {
+    #[schema(example = "ready")]
     status: String,
     #[serde(flatten)]
     workers: Workers,

@@ -173,7 +173,7 @@ async fn list(
 /// The categories in use.
 #[utoipa::path(
     get, path = "/api/inventory/categories", tag = "inventory",
-    responses((status = 200, body = [String]), Allowed<LoggedIn>)
+    responses((status = 200, body = [String], example = json!(["Garden", "Tools"])), Allowed<LoggedIn>)
 )]
 async fn categories(_: Allowed<LoggedIn>, State(app): State<AppState>) -> Outcome<Response> {
     Ok(answer::seen(&app.store.categories().await?))

@@ -74,6 +74,7 @@ fn scope() -> ObjectBuilder {
 struct KeyMade {
     message: &'static str,
     /// The secret.
+    #[schema(example = "sa_3f2a9c7d10e4b85f6a_bm90IGEgc2VjcmV0LCBqdXN0IGFuIGV4YW1wbGU")]
     api_key: String,
     key: View,
 }

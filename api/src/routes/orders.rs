@@ -54,8 +54,10 @@ changed!(OrderChanged { order: Order });
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Filter {
+    /// Only this user's orders.
     #[param(value_type = Option<i32>)]
     user_id: Option<i64>,
+    /// Only orders of this item.
     #[param(value_type = Option<i32>)]
     item_id: Option<i64>,
     #[param(ignore)]

@@ -229,9 +229,12 @@ struct Tried {
     #[schema(value_type = String, format = DateTime)]
     to: Timestamp,
     /// Activities that were looked at.
+    #[schema(example = 12873)]
     events: u64,
     /// Of these, activities that came too late to be alerted live.
+    #[schema(example = 0)]
     late: u64,
+    #[schema(example = 1)]
     alerts_total: usize,
     /// The first of them.
     alerts: Vec<FoundAlert>,

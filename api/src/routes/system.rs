@@ -27,17 +27,21 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 /// How the server is doing.
 #[derive(Serialize, utoipa::ToSchema)]
 struct System {
+    #[schema(example = "0.1.0")]
     version: &'static str,
     /// The server's time.
     #[schema(value_type = String, format = DateTime)]
     now: Timestamp,
     #[schema(value_type = Workers)]
     workers: Map<String, Value>,
+    #[schema(example = 37)]
     activities_last_minute: i64,
     /// Of the last day; hours without any are left out.
     activities_by_hour: Vec<Hour>,
     open_alerts: Vec<Open>,
+    #[schema(example = 5)]
     live_sessions: i64,
+    #[schema(example = 0)]
     dead_letters: i64,
     /// Of the last week.
     coverage_gaps: Vec<Gap>,

@@ -4,6 +4,7 @@ mod activities;
 mod alerts;
 mod analytics;
 mod conventions;
+mod examples;
 mod exceptions;
 mod idempotency;
 mod input;

@@ -7,7 +7,7 @@ use story_tests::{Form, TestApp};
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
-async fn document(app: &TestApp) -> Value {
+pub(crate) async fn document(app: &TestApp) -> Value {
     app.anonymous().get("/api/openapi.json").await.expect(200).json()
 }
 
@@ -15,19 +15,19 @@ fn paths(document: &Value) -> &Map<String, Value> {
     document["paths"].as_object().expect("paths")
 }
 
-fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
+pub(crate) fn operations(document: &Value) -> impl Iterator<Item = (&str, &str, &Value)> {
     paths(document).iter().flat_map(|(path, item)| {
         METHODS.iter().filter_map(move |method| Some((path.as_str(), *method, item.get(*method)?)))
     })
 }
 
 /// Whether it can be asked for without a token.
-fn is_open(operation: &Value) -> bool {
+pub(crate) fn is_open(operation: &Value) -> bool {
     operation["security"].as_array().is_some_and(|needed| needed.contains(&json!({})))
 }
 
 /// The address with something in place of its parameters.
-fn filled(path: &str) -> String {
+pub(crate) fn filled(path: &str) -> String {
     path.split('/').map(|part| if part.starts_with('{') { "424242" } else { part }).collect::<Vec<_>>().join("/")
 }
 

@@ -107,9 +107,10 @@ struct Filter {
     /// By id or by title.
     #[param(max_length = 255)]
     rule: Option<String>,
+    /// Found for a time from this one on; a bare date is from its midnight on, in UTC.
     #[param(value_type = Option<String>, format = DateTime)]
     from: Option<Timestamp>,
-    /// A bare date is that whole day.
+    /// Up to this time; a bare date is that whole day.
     #[param(value_type = Option<String>, format = DateTime)]
     to: Option<Timestamp>,
     /// Those that an exception or a verdict keeps out of the queue, instead (false).
@@ -254,7 +255,10 @@ struct Whole {
 
 /// One act of triage: who, when and why, and what held from then on.
 #[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = ActOfTriage)]
+#[schema(as = ActOfTriage, example = json!({
+    "assignee": "sam", "at": "2026-03-01T08:20:00.000000Z", "by": "sam", "reason": null, "status": "acknowledged",
+    "verdict": null
+}))]
 struct Act {
     #[schema(required)]
     assignee: Option<String>,

@@ -295,6 +295,7 @@ pub(super) async fn one(
 struct AlertsChanged {
     message: &'static str,
     /// How many.
+    #[schema(example = 1)]
     updated: usize,
     alerts: Vec<View>,
 }

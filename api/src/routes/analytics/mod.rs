@@ -92,8 +92,10 @@ pub(super) fn severity_of(word: &str) -> Outcome<Severity> {
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ScoreQuery {
+    /// Only scores of this user.
     #[param(value_type = Option<i32>)]
     user_id: Option<i64>,
+    /// Only scores of this level.
     #[param(inline, rename = "risk_level", value_type = Option<RiskLevel>)]
     level: (Option<f64>, Option<f64>),
     /// How far back, in days (30).
@@ -148,8 +150,10 @@ async fn scores(
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct FlagQuery {
+    /// Only activities flagged by alerts of this severity.
     #[param(inline, value_type = Option<QueueSeverity>)]
     severity: Option<Severity>,
+    /// Only this user's activities.
     #[param(value_type = Option<i32>)]
     user_id: Option<i64>,
     /// How far back, in days (30).
@@ -211,10 +215,15 @@ impl FromFields for Week {
 /// Figures of the last days.
 #[derive(Serialize, utoipa::ToSchema)]
 struct DashboardStats {
+    #[schema(example = 7)]
     period_days: i64,
+    #[schema(example = 12873)]
     total_activities: i64,
+    #[schema(example = 4)]
     high_risk_alerts: i64,
+    #[schema(example = 1)]
     flagged_critical: i64,
+    #[schema(example = 3)]
     flagged_high: i64,
     /// The newest ten.
     recent_anomaly_scores: Vec<Score>,
@@ -254,11 +263,17 @@ impl FromFields for Month {
 /// A user's risk over the last days.
 #[derive(Serialize, utoipa::ToSchema)]
 struct RiskProfile {
+    #[schema(example = 6)]
     user_id: i64,
+    #[schema(example = "ann")]
     username: String,
+    #[schema(example = 30)]
     period_days: i64,
+    #[schema(example = 41.25)]
     average_risk_score: f64,
+    #[schema(example = 2)]
     total_anomaly_detections: i64,
+    #[schema(example = 2)]
     total_flagged_activities: i64,
     /// The newest ten.
     recent_scores: Vec<Score>,

@@ -33,6 +33,10 @@ impl FromFields for Highest {
 
 /// A name, the account that has it (else its members are `null`), and its risk.
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(example = json!({
+    "user_id": 6, "username": "ann", "full_name": "Ann Archer", "role_name": "Employee", "is_active": true,
+    "risk_score": 61.5, "risk_level": "High Alert"
+}))]
 struct Person {
     #[schema(required)]
     user_id: Option<i64>,
@@ -141,6 +145,7 @@ struct UserRisk {
     person: Person,
     #[schema(value_type = String, format = DateTime)]
     as_of: Timestamp,
+    #[schema(example = 30)]
     period_days: i64,
     contributions: Vec<Share>,
     history: Vec<Point>,

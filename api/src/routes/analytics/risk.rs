@@ -25,11 +25,14 @@ impl FromFields for Moment {
 /// A user's risk score at a time, with every contribution.
 #[derive(Serialize, utoipa::ToSchema)]
 struct RiskAtTime {
+    #[schema(example = 6)]
     user_id: i64,
+    #[schema(example = "ann")]
     username: String,
     #[schema(value_type = String, format = DateTime)]
     as_of: Timestamp,
     /// 0 to 100, with two decimals.
+    #[schema(example = 61.5)]
     risk_score: f64,
     #[schema(value_type = RiskLevel)]
     risk_level: &'static str,

@@ -47,11 +47,15 @@ struct Findings {
     message: &'static str,
     detections: Vec<Detection>,
     /// Activities of the window; after a reprocess, those that went through the engine.
+    #[schema(example = 1843)]
     total_analyzed: u64,
     /// Alerts that a reprocess has stored.
+    #[schema(example = 0)]
     new_alerts: u64,
     /// Findings that were there already.
+    #[schema(example = 1)]
     skipped_duplicates: u64,
+    #[schema(example = 24)]
     window_hours: i64,
 }
 

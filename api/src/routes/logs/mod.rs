@@ -170,21 +170,25 @@ fn sees_all(caller: &Caller) -> bool {
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Filter {
+    /// Only what this user did, by the id of the account.
     #[param(value_type = Option<i32>)]
     user_id: Option<i64>,
     /// A name, also one that no account has.
     #[param(max_length = 255)]
     user: Option<String>,
+    /// Only this action, such as `Delete`.
     #[param(rename = "action_type", max_length = 64)]
     action: Option<String>,
+    /// Only activities of this kind.
     #[param(inline, value_type = Option<words::LogType>)]
     log_type: Option<LogType>,
     /// Look-ups and reads of logs too (false).
     #[param(value_type = Option<bool>)]
     all: bool,
+    /// From this time on; a bare date is from its midnight on, in UTC.
     #[param(rename = "start_date", value_type = Option<String>, format = DateTime)]
     from: Option<Timestamp>,
-    /// A bare date is that whole day.
+    /// Up to this time; a bare date is that whole day.
     #[param(rename = "end_date", value_type = Option<String>, format = DateTime)]
     to: Option<Timestamp>,
     #[param(ignore)]
@@ -255,6 +259,7 @@ async fn list(
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Summary {
+    /// Whose activities are counted: one's own unless told otherwise, everybody's for whoever may see them.
     #[param(value_type = Option<i32>)]
     user_id: Option<i64>,
     /// How far back (7).

@@ -61,6 +61,7 @@ impl From<SessionRow> for Session {
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Sessions {
+    /// Only this user's sessions, by the id of the account.
     #[param(value_type = Option<i32>)]
     user_id: Option<i64>,
     /// A name, also one that no account has.

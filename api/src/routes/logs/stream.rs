@@ -30,6 +30,7 @@ const OVERLAP: i64 = 1_000;
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
+    /// Rows of the kind `system` and reads of logs too (false).
     #[param(value_type = Option<bool>)]
     all: bool,
 }

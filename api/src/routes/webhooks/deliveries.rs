@@ -89,6 +89,7 @@ const COLUMNS: [&str; 12] = [
 #[derive(utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Filter {
+    /// Only messages in this state.
     #[param(inline, value_type = Option<DeliveryWord>)]
     state: Option<DeliveryState>,
     #[param(ignore)]

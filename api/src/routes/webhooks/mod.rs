@@ -130,13 +130,15 @@ struct WebhookSecret {
 #[schema(as = WebhookTested)]
 struct Tested {
     /// Whether the receiver took the message: it answered 2xx.
+    #[schema(example = true)]
     delivered: bool,
     /// What it answered, if it did.
     #[schema(required, example = 204)]
     status: Option<u16>,
-    /// Why that is no success.
-    #[schema(required, example = "no answer within 15 s")]
+    /// Why that is no success, such as `no answer within 15 s`.
+    #[schema(required, example = json!(null))]
     error: Option<String>,
+    #[schema(example = 84)]
     took_ms: u64,
 }
 
