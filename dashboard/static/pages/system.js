@@ -16,7 +16,7 @@ export function show(place, { signal }) {
     h("div", { class: "head-line" }, h("h1", { tabindex: -1 }, "System"), pauseButton(signal)),
     whole,
     isAdmin() ? panel("Webhooks", { id: "webhooks-title", side: h("a", { href: "#/webhooks" }, "Set up and try") }, webhooks) : null,
-    panel("Who is logged in", { id: "sessions-title" }, sessions),
+    panel("Active sessions", { id: "sessions-title", side: h("span", { class: "soft small" }, "also those that other systems tell of") }, sessions),
     isAdmin() ? panel("Dead letters", { id: "letters-title" }, letters) : null);
 
   const load = () => loading(whole, signal, async () => page(await get("/api/system", signal)));
@@ -29,7 +29,7 @@ export function show(place, { signal }) {
 
   loading(sessions, signal, async () => {
     const rows = await get("/api/logs/sessions?active_only=true&limit=50", signal);
-    return rows.length ? table("Sessions that are logged in, newest first", [
+    return rows.length ? table("Active sessions, newest first", [
       ["User", (row) => userLink(row.username), "person-cell"],
       ["From", (row) => h("span", { class: "mono" }, row.ip_address || "–"), "mid"],
       ["Program", (row) => h("span", { class: "soft" }, row.user_agent ?? ""), "wide grow"],
@@ -75,9 +75,9 @@ function page(system) {
       panel("The workers", { id: "workers-title" }, facts([
         ["Waiting for ingest", number(workers.ingest_lag)],
         ["Waiting for detection", number(workers.detector_lag)],
-        ["Final up to", workers.watermark ? time(workers.watermark) : "Not yet"],
-        ["Came late", "late" in workers ? number(workers.late) : null],
-        ["Came behind", "behind" in workers ? number(workers.behind) : null],
+        ["Alerts are final up to", workers.watermark ? time(workers.watermark) : "Not yet"],
+        ["Too late for live alerts", "late" in workers ? number(workers.late) : null],
+        ["Behind the watermark", "behind" in workers ? number(workers.behind) : null],
         ["Sessions logged in", number(system.live_sessions)],
         ["Version", system.version],
       ]))),

@@ -24,7 +24,7 @@ export function show(place, frame) {
     head,
     panel("Risk over time", { id: "risk-title", side: days }, plot),
     h("div", { class: "split" },
-      panel("Alerts", { id: "alerts-title", side: h("a", { href: `#/alerts?user=${encodeURIComponent(name)}` }, "All") }, alerts),
+      panel("Alerts", { id: "alerts-title", side: h("a", { href: `#/alerts?user=${encodeURIComponent(name)}` }, "All alerts") }, alerts),
       panel("What the risk is made of", { id: "made-title" }, made)),
     panel("Sessions", { id: "sessions-title" }, sessions),
     panel("Activities", { id: "log-title" }, log));

@@ -46,20 +46,21 @@ export function show(place, { signal }) {
   }
 
   put(place,
+    h("p", { class: "crumb" }, h("a", { href: "#/system" }, "System")),
     h("h1", { tabindex: -1 }, "Webhooks"),
     panel("Where alerts are told", { id: "webhooks-title" }, list, told),
-    panel("Another one", { id: "webhook-title" }, form(signal, load)));
+    panel("Add a webhook", { id: "webhook-title" }, form(signal, load)));
   load();
 }
 
 function columns(does) {
   return [
     ["Name", (row) => [h("strong", {}, row.name), h("div", { class: "soft small mono breaks" }, row.url), does(row)], "grow"],
-    ["From", (row) => severity(row.minimum_severity), "narrow mid"],
+    ["Alerts", (row) => (row.minimum_severity === "Low" ? "All" : [severity(row.minimum_severity), " and above"]), "narrow mid"],
     ["State", state, "grow"],
     ["Waiting", (row) => number(row.pending), "right narrow mid"],
     ["Given up", (row) => number(row.dead), "right narrow mid"],
-    ["Made", (row) => [time(row.created_at, "ago"), h("div", { class: "soft small" }, "by ", userLink(row.created_by))], "narrow wide"],
+    ["Added", (row) => [time(row.created_at, "ago"), h("div", { class: "soft small" }, "by ", userLink(row.created_by))], "narrow wide"],
   ];
 }
 
@@ -130,9 +131,9 @@ function form(signal, load) {
   const format = select(FORMATS, "standard");
   const level = select(LEVELS, "Medium");
   const told = h("div", { "aria-live": "polite" });
-  const send = h("button", { class: "primary", type: "submit", id: "make-webhook" }, "Make it");
+  const send = h("button", { class: "primary", type: "submit", id: "make-webhook" }, "Add it");
   const whole = h("form", { class: "stack", novalidate: true },
-    h("div", { class: "filters" }, field("Name", name), field("Form", format), field("Of which alerts", level)),
+    h("div", { class: "filters" }, field("Name", name), field("Format", format), field("Which alerts", level)),
     field("Address", url, "What follows the host is shown to nobody again: many addresses are a secret."),
     told, h("div", {}, send));
   whole.addEventListener("submit", async (event) => {
@@ -143,7 +144,7 @@ function form(signal, load) {
       const body = { name: name.value, url: url.value, format: format.value, minimum_severity: level.value };
       const made = (await call("POST", "/api/webhooks", { body, signal })).body;
       put(told, notice("good",
-        h("p", {}, `${made.webhook.name} is made. This is the secret by which its receiver knows our messages, shown only now:`),
+        h("p", {}, `${made.webhook.name} is added. This is the secret by which its receiver knows our messages, shown only now:`),
         h("p", {}, h("code", { id: "webhook-secret" }, made.secret))));
       whole.reset();
       level.value = "Medium";
