@@ -9,6 +9,8 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use serde_json::{Map, Value};
 use store::Store;
 
+use crate::config::Config;
+
 /// Bounds of times to answer, in seconds.
 const BUCKETS: [f64; 12] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
 /// Most gaps that are counted.
@@ -50,24 +52,38 @@ fn describe() {
     gauge!(metric::BCRYPT_WAITING).set(0.0);
 }
 
-/// Answers `GET /metrics`.
-pub(crate) fn hook(store: Store, readiness: api::Readiness) -> Option<api::Metrics> {
-    let handle = recorder()?;
-    Some(Arc::new(move || {
-        let (store, readiness) = (store.clone(), readiness.clone());
-        Box::pin(async move {
-            match readiness().await {
-                Ok(ready) => look(&store, &ready).await,
-                Err(error) => {
-                    tracing::warn!(%error, "Prometheus is told the last figures: the database does not answer")
+/// That there is a recorder, which everything that is counted from now on goes to.
+#[derive(Clone, Copy)]
+pub(crate) struct Recorder(&'static PrometheusHandle);
+
+impl Recorder {
+    /// Made before anything counts: what is counted without one is lost.
+    pub(crate) fn of(config: &Config) -> Option<Self> {
+        let handle = recorder()?;
+        #[expect(clippy::cast_precision_loss, reason = "a duration")]
+        gauge!(metric::LATENESS).set(config.lateness as f64 / SECOND as f64);
+        Some(Self(handle))
+    }
+
+    /// Answers `GET /metrics`.
+    pub(crate) fn hook(self, store: Store, readiness: api::Readiness) -> api::Metrics {
+        Arc::new(move || {
+            let (store, readiness) = (store.clone(), readiness.clone());
+            Box::pin(async move {
+                match readiness().await {
+                    Ok(ready) => look(&store, &ready).await,
+                    Err(error) => {
+                        gauge!(metric::DATABASE_READY).set(0.0);
+                        tracing::warn!(%error, "Prometheus is told the last figures: the database does not answer");
+                    }
                 }
-            }
-            process();
-            gauge!(metric::BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-            handle.run_upkeep();
-            handle.render()
+                process();
+                gauge!(metric::BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+                self.0.run_upkeep();
+                self.0.render()
+            })
         })
-    }))
+    }
 }
 
 /// What is looked up. What cannot be, keeps its last value.
@@ -87,6 +103,9 @@ async fn look(store: &Store, ready: &Map<String, Value>) {
         if let Some(value) = member {
             set(name, value);
         }
+    }
+    if let Some(database) = ready.get("database") {
+        set(metric::DATABASE_READY, i64::from(database == "ready"));
     }
     if let Some(relay) = ready.get("relay") {
         set(metric::RELAY_LEADS, i64::from(relay == "leads"));

@@ -64,6 +64,8 @@ impl ProcessRole {
 /// # Errors
 /// A part of it cannot start.
 pub(crate) async fn start(parts: Parts, role: ProcessRole, listener: TcpListener, tasks: &mut Tasks) -> Outcome {
+    // Before anything counts: what is counted without a recorder is lost.
+    let prometheus = parts.config.metrics.then(|| metrics::Recorder::of(&parts.config)).flatten();
     let settings = hooks::engine_settings(&parts.config, parts.zone, &parts.store).await?;
     let detector = worker::Parts {
         store: parts.store.clone(),
@@ -93,7 +95,8 @@ pub(crate) async fn start(parts: Parts, role: ProcessRole, listener: TcpListener
         }
         false => None,
     };
-    let state = api_state(&parts, &detector, ready, webhooks)?;
+    let metrics = prometheus.map(|recorder| recorder.hook(parts.store.clone(), ready.clone()));
+    let state = api_state(&parts, &detector, ready, (webhooks, metrics))?;
     let router = if role.serves() { dashboard::over(api::router(state)) } else { api::health_alone(state) };
     tasks.spawn("the API", Stage::Front, |stop| async move {
         api::serve(listener, router, stop)
@@ -126,7 +129,7 @@ fn api_state(
     parts: &Parts,
     detector: &worker::Parts,
     readiness: api::Readiness,
-    webhooks: Option<api::Webhooks>,
+    (webhooks, metrics): (Option<api::Webhooks>, Option<api::Metrics>),
 ) -> Outcome<AppState> {
     let config = &parts.config;
     let settings = api::Config {
@@ -151,7 +154,7 @@ fn api_state(
         })),
         reprocess: Some(hooks::reprocess(detector.clone())),
         webhooks,
-        metrics: parts.config.metrics.then(|| metrics::hook(parts.store.clone(), readiness.clone())).flatten(),
+        metrics,
         readiness,
     };
     AppState::new(settings, parts.store.clone(), parts.clock.clone(), hooks)

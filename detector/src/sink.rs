@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bus::{Backoff, Record};
 use domain::{Activity, Alert, AlertState, Partition, Severity, Timestamp, metric, trace};
-use store::{ApplyError, Change, DetectionBatch, Evidence, Move, NewGap, Store};
+use store::{ApplyError, Change, DetectionBatch, Evidence, Move, NewGap, News, Store};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
@@ -71,8 +71,9 @@ impl Sink {
     /// Everything up to `stored` has been written.
     pub(crate) fn new(store: Store, partition: Partition, rules: Arc<RuleSet>, stored: i64) -> Self {
         // Prometheus sees a rise from 0 to 1; a series that begins with 1 rose from nothing.
-        for rule in rules.rules.iter().filter(|rule| rule.level > Severity::Informational) {
-            count(&rule.title, rule.level, 0);
+        for rule in &rules.rules {
+            let severities = rule.escalate.iter().map(|(_, severity)| *severity).chain([rule.level]);
+            severities.filter(|one| *one > Severity::Informational).for_each(|one| count(&rule.title, one, 0));
         }
         Self {
             store,
@@ -150,8 +151,6 @@ impl Sink {
         stop: &CancellationToken,
     ) -> Result<bool, WorkerError> {
         let (mut backoff, begun) = (Backoff::default(), Instant::now());
-        // Until they are stored.
-        let _raised = self.raised();
         loop {
             let changes: Vec<Change> = self.held.values().cloned().collect();
             let step = Move {
@@ -163,7 +162,8 @@ impl Sink {
             let evidence = self.evidence(&changes, begun);
             let batch = DetectionBatch { step, watermark, changes, gaps: self.gaps.clone(), evidence };
             match self.store.apply_detection(batch).await {
-                Ok(_) => {
+                Ok(done) => {
+                    self.raised(&done.news);
                     self.written(next);
                     return Ok(true);
                 }
@@ -183,11 +183,19 @@ impl Sink {
         }
     }
 
-    /// The spans of the alerts that are told for the first time.
-    fn raised(&self) -> Vec<Span> {
-        let alerts = self.held.values().map(|change| &change.alert);
-        let new = alerts.filter(|alert| is_counted(alert) && !self.told.contains_key(&alert.alert_id));
-        new.map(|alert| self.traces.raised(alert)).collect()
+    /// Tells the figures, the log and the traces what has come into the queue, or risen there, by the account of the
+    /// transaction itself: neither what an exception keeps out nor what an earlier process has told. Whom an alert is
+    /// about is none of the log's business.
+    fn raised(&self, news: &[News]) {
+        for news in news {
+            let News { alert_id, rule, severity, rose, crossing_event, .. } = news;
+            count(rule, *severity, 1);
+            let what = if *rose { "an alert rose" } else { "an alert opened" };
+            tracing::info!(%alert_id, rule, %severity, event_id = %crossing_event, "{what}");
+            if !rose {
+                drop(self.traces.raised(news));
+            }
+        }
     }
 
     /// The events of changed alerts that are at hand. Those that are not will be stored by ingest; it is waited for, but
@@ -210,9 +218,7 @@ impl Sink {
 
     fn tell(&mut self, alert_id: Uuid, alert: &Alert) {
         if alert.state == AlertState::Open {
-            if self.told.insert(alert_id, Told::of(alert)).is_none() && is_counted(alert) {
-                count(&alert.rule, alert.severity, 1);
-            }
+            self.told.insert(alert_id, Told::of(alert));
         } else {
             self.told.remove(&alert_id);
         }
@@ -227,21 +233,19 @@ impl Sink {
             let evidence = self.evidence(&changes, Instant::now());
             let alone = DetectionBatch { step, watermark, changes, gaps: Vec::new(), evidence };
             match self.store.apply_detection(alone).await {
-                Ok(_) => self.tell(alert_id, &change.alert),
+                Ok(done) => {
+                    self.raised(&done.news);
+                    self.tell(alert_id, &change.alert);
+                }
                 Err(ApplyError::Poison(why)) => {
                     let alert = change.alert;
-                    tracing::error!(rule = %alert.rule_id, %alert_id, %why, "an alert cannot be stored and is given up");
+                    tracing::error!(rule = alert.rule, %alert_id, %why, "an alert cannot be stored and is given up");
                     self.gaps.push(given_up(alert, &why.to_string()));
                 }
                 Err(_) => drop(self.held.insert(alert_id, change)),
             }
         }
     }
-}
-
-/// Whether an alert, once it is told, counts as one that was raised.
-fn is_counted(alert: &Alert) -> bool {
-    alert.state == AlertState::Open && alert.severity != Severity::Informational
 }
 
 /// An alert with what its rule says of its kind; none where the rule is not loaded.

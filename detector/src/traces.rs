@@ -3,7 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 
 use bus::Record;
-use domain::{Alert, Partition, trace};
+use domain::{Partition, trace};
+use store::News;
 use tracing::Span;
 use uuid::Uuid;
 
@@ -40,7 +41,7 @@ impl Traces {
 
     /// The span of an alert that is raised, under that of the event that crossed the threshold; none where that event is
     /// of no trace.
-    pub(crate) fn raised(&self, alert: &Alert) -> Span {
+    pub(crate) fn raised(&self, alert: &News) -> Span {
         let Some(parent) = self.contexts.get(&alert.crossing_event) else { return Span::none() };
         let span = tracing::debug_span!(
             parent: None,

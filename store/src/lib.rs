@@ -78,7 +78,8 @@ use tokio::sync::watch;
 use tracing::Instrument;
 
 pub use alerts::{
-    AlertFilter, AlertOrder, AlertRow, Change, Detected, DetectionBatch, Evidence, HistoryRow, Seen, Stored, Triage,
+    AlertFilter, AlertOrder, AlertRow, Change, Detected, DetectionBatch, Evidence, HistoryRow, News, Seen, Stored,
+    Triage,
 };
 pub use analytics::{DashboardStats, DetectionRow, FlagFilter, FlagRow, RiskProfile, TopAnomaly};
 pub use api_keys::{ApiKey, NewApiKey};

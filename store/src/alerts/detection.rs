@@ -6,7 +6,7 @@ use std::sync::Arc;
 use domain::{Activity, Alert, AlertState, Partition, Severity, Timestamp};
 use uuid::Uuid;
 
-use crate::alerts::{COLUMNS, Columns, key_digest, stored, write};
+use crate::alerts::{COLUMNS, Columns, News, key_digest, stored, write};
 use crate::db::{Conn, Tx, in_tx};
 use crate::gaps::{self, NewGap};
 use crate::offsets::{ApplyError, DETECTOR, Move, decided, move_offset};
@@ -69,7 +69,7 @@ pub(crate) struct Found {
 }
 
 /// What became of a batch.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Detected {
     /// Alerts that were not stored before; signals are counted too.
     pub new: usize,
@@ -77,6 +77,8 @@ pub struct Detected {
     pub updated: usize,
     /// Of the new ones: kept out of the queue by an exception or a verdict.
     pub suppressed: usize,
+    /// What came into the queue, or rose there.
+    pub news: Vec<News>,
 }
 
 /// What became of alerts that were found in stored activities.

@@ -32,6 +32,7 @@ pub use read::{AlertFilter, AlertOrder};
 pub(crate) use steps::{CAME_OUT, TAKEN_BACK};
 pub(crate) use subjects::{Subject, Subjects};
 pub use triage::{HistoryRow, Seen, Triage};
+pub use write::News;
 
 /// An alert as it stands, with what people made of it.
 #[derive(Debug, Clone, PartialEq)]

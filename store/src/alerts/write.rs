@@ -13,7 +13,7 @@ use crate::exceptions::{self, Standing};
 use crate::query::{Query, clipped, rows_in_tx, run_in_tx};
 use crate::scores;
 use crate::sql::{chunks, id_bytes, statements};
-use crate::webhooks::outbox::{Happening, Listening};
+use crate::webhooks::outbox::{Happening, Listening, is_shown};
 use crate::{Error, Result};
 
 statements! {
@@ -43,6 +43,37 @@ struct Plan {
     subjects: Subjects,
     added: Vec<steps::Step>,
     removed: Vec<steps::Step>,
+}
+
+/// An alert that is in the queue with a severity that it did not have there before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News {
+    /// Which.
+    pub alert_id: Uuid,
+    /// Its rule.
+    pub rule_id: String,
+    /// The title of its rule.
+    pub rule: String,
+    /// The severity.
+    pub severity: Severity,
+    /// Whether it was in the queue already, and rose.
+    pub rose: bool,
+    /// The event that crossed.
+    pub crossing_event: Uuid,
+}
+
+impl News {
+    fn of(before: Option<&Alert>, after: &Alert) -> Option<Self> {
+        let had = before.filter(|before| is_shown(before)).map(|before| before.severity);
+        (is_shown(after) && had.is_none_or(|had| after.severity > had)).then(|| Self {
+            alert_id: after.alert_id,
+            rule_id: after.rule_id.clone(),
+            rule: after.rule.clone(),
+            severity: after.severity,
+            rose: had.is_some(),
+            crossing_event: after.crossing_event,
+        })
+    }
 }
 
 /// Writes changed alerts with their steps, subjects, flags, scores and risk, and publishes them.
@@ -83,6 +114,7 @@ pub(crate) async fn changes(tx: &mut Tx, changes: &[Change], found: &Found) -> R
     let mut listening = Listening::default();
     for plan in &plans {
         publish(tx, &plan.after).await?;
+        done.news.extend(News::of(plan.before.as_ref(), &plan.after));
         if let Some(happening) = Happening::of(plan.before.as_ref(), &plan.after, tx.now) {
             let row = before.get(&plan.after.alert_id);
             listening.tell(tx, &plan.as_row(row, tx.now), happening).await?;

@@ -63,7 +63,7 @@ impl Happening {
 }
 
 /// Whether it stands in the queue.
-fn is_shown(alert: &Alert) -> bool {
+pub(crate) fn is_shown(alert: &Alert) -> bool {
     alert.severity != Severity::Informational && !alert.suppressed && !is_void(alert.state)
 }
 

@@ -19,6 +19,7 @@ crate::on_both_engines!(
     no_exception_covers_its_maker,
     exceptions_are_remembered_when_they_have_ended,
     a_session_that_another_system_told_of_is_its_users,
+    what_comes_into_the_queue_or_rises_there_is_news_once,
 );
 
 fn of(rule: &str, key: (&str, &str), until: Timestamp) -> NewException {
@@ -61,6 +62,32 @@ async fn queue(store: &Store) -> Vec<Uuid> {
 /// The alert once its episode has gone on until a time.
 fn on(one: &Alert, minutes: i64) -> Alert {
     Alert { last_event_at: at(minutes), event_count: one.event_count + minutes, ..one.clone() }
+}
+
+async fn what_comes_into_the_queue_or_rises_there_is_news_once(ground: Ground) {
+    let told = async |alert: &Alert, opened_as: Severity| -> Vec<(Severity, bool)> {
+        let done = detect_changes(&ground, vec![change(alert.clone(), opened_as)]).await;
+        done.news.into_iter().map(|news| (news.severity, news.rose)).collect()
+    };
+    use Severity::{Critical, High, Informational, Low, Medium};
+    let ada = alert(1, "ada", Low, 1, 0);
+    assert_eq!(told(&ada, Low).await, [(Low, false)]);
+    assert_eq!(told(&on(&ada, 5), Low).await, [], "a process that knows nothing of it tells it again");
+    let high = raised(on(&ada, 6), High, 6);
+    assert_eq!(told(&high, Low).await, [(High, true)]);
+    assert_eq!(told(&Alert { state: AlertState::Closed, ..on(&high, 7) }, Low).await, []);
+    let signal = alert(2, "ada", Informational, 2, 0);
+    assert_eq!(told(&signal, Informational).await, [], "nobody sees it");
+    assert_eq!(told(&raised(on(&signal, 1), Medium, 1), Informational).await, [(Medium, false)]);
+
+    let made = except(&ground, of("rule-3", ("user", "bob"), at(60))).await;
+    let bob = alert(3, "bob", Medium, 3, 0);
+    assert_eq!(told(&bob, Medium).await, []);
+    let critical = raised(on(&bob, 1), Critical, 1);
+    assert_eq!(told(&critical, Medium).await, []);
+    end(&ground, &made).await.expect("ended");
+    assert_eq!(told(&on(&critical, 2), Medium).await, [(Critical, false)], "it comes out");
+    assert_eq!(told(&on(&critical, 3), Medium).await, []);
 }
 
 async fn an_exception_keeps_alerts_out_of_everything_but_the_count(ground: Ground) {

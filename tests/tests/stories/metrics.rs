@@ -36,6 +36,8 @@ async fn what_happens_is_counted_and_every_figure_says_what_it_is() {
         "security_analytics_process_resident_memory_bytes",
         "severity=\"Low\"",
         "security_analytics_bcrypt_waiting 0",
+        "security_analytics_lateness_seconds 300\n",
+        "security_analytics_database_ready 1\n",
     ] {
         assert!(text.contains(wanted), "{wanted}: {text}");
     }
@@ -46,6 +48,15 @@ async fn what_happens_is_counted_and_every_figure_says_what_it_is() {
         assert!(text.contains(&format!("# HELP {name} ")), "{name} has no help");
     }
     assert!(!text.contains("bob"), "whom it is about is not Prometheus's business");
+}
+
+#[test]
+fn a_process_that_is_gone_wakes_somebody() {
+    let scraped = include_str!("../../../deploy/prometheus/prometheus.yml");
+    let job = scraped.split_once("job_name: ").and_then(|(_, rest)| rest.lines().next()).expect("a job");
+    // What a process tells of itself ends with it; these two are Prometheus's own.
+    let rule = format!("expr: up{{job=\"{job}\"}} == 0 or absent(up{{job=\"{job}\"}})\n");
+    assert!(include_str!("../../../deploy/prometheus/alerts.yml").contains(&rule), "{rule}");
 }
 
 #[test]
