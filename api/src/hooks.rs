@@ -73,8 +73,8 @@ pub enum NoKey {
     Part(String, String),
 }
 
-/// How far the workers are: the members of `/api/health/ready` beside `status`. The error is that the database does not
-/// answer.
+/// Whether the database takes changes (`database`), and how far the workers are: the members of `/api/health/ready`
+/// beside `status`. The error is that the database does not answer.
 pub type Readiness = Arc<dyn Fn() -> HookFuture<store::Result<Map<String, Value>>> + Send + Sync>;
 
 /// The text of `GET /metrics`.

@@ -1,23 +1,34 @@
-//! How far the workers are: what `GET /api/health/ready` tells, the dashboard's page of the system and Prometheus.
+//! Whether the database takes changes, and how far the workers are: what `GET /api/health/ready` tells, the dashboard's page of the system and Prometheus.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bus::kafka::{self, ACTIVITY, BY_SOURCE, KafkaError, Lags};
 use detector::distributed::Fleet;
 use detector::worker;
 use domain::SECOND;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
 use serde_json::{Map, Value, json};
 use store::{DETECTOR, INGEST, JournalStatus, Store};
+use tokio::time::{Instant, timeout};
+
+/// For how long it holds that the database takes changes, or does not. Anybody may ask, and must not be able to make it
+/// work.
+const HOLDS: Duration = Duration::from_secs(1);
+/// How long a change may take: half of what an orchestrator waits for the whole answer.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The members, while the database answers.
 type Members = store::Result<Map<String, Value>>;
 
 /// Of workers on the embedded journal.
 pub(crate) fn embedded(store: Store, status: Arc<worker::Status>) -> api::Readiness {
+    let probe = Arc::new(Probe::default());
     Arc::new(move || {
-        let (store, status) = (store.clone(), status.clone());
+        let (store, status, probe) = (store.clone(), status.clone(), probe.clone());
         Box::pin(async move {
-            let (mut members, JournalStatus { last_seq, .. }) = journal(&store).await?;
+            let (mut members, JournalStatus { last_seq, .. }) = journal(&store, &probe).await?;
             let ingest = (last_seq - store.offset(INGEST).await?).max(0);
             let detector = (last_seq - store.offset(DETECTOR).await?).max(0);
             members.extend([
@@ -41,11 +52,12 @@ pub(crate) fn over_kafka(
     relay: Arc<relay::Status>,
     fleet: Arc<Fleet>,
 ) -> api::Readiness {
-    let lags = Arc::new(Lags::new(kafka));
+    let (lags, probe) = (Arc::new(Lags::new(kafka)), Arc::new(Probe::default()));
     Arc::new(move || {
         let (store, lags, relay, fleet) = (store.clone(), lags.clone(), relay.clone(), fleet.clone());
+        let probe = probe.clone();
         Box::pin(async move {
-            let (mut members, JournalStatus { rows, .. }) = journal(&store).await?;
+            let (mut members, JournalStatus { rows, .. }) = journal(&store, &probe).await?;
             let (kafka, ingest, detector) = match still_to_do(&store, &lags).await? {
                 Ok((ingest, detector)) => ("ready", Some(ingest), Some(detector)),
                 Err(error) => {
@@ -71,12 +83,55 @@ pub(crate) fn over_kafka(
     })
 }
 
-/// What the journal holds.
-async fn journal(store: &Store) -> store::Result<(Map<String, Value>, JournalStatus)> {
+/// Whether the database takes changes, as it was found out last.
+#[derive(Default)]
+struct Probe(Mutex<Option<(Instant, Finding)>>);
+
+type Finding = Shared<BoxFuture<'static, bool>>;
+
+impl Probe {
+    /// Asks it, or waits for whoever is asking already. In a task of its own: who asks and goes away leaves the finding
+    /// to the others.
+    fn find(&self, store: &Store) -> Finding {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, finding)) = &*last
+            && (finding.peek().is_none() || at.elapsed() < HOLDS)
+        {
+            return finding.clone();
+        }
+        let task = tokio::spawn(takes_changes(store.clone()));
+        let finding = task.map(|found| found.unwrap_or(false)).boxed().shared();
+        *last = Some((Instant::now(), finding.clone()));
+        finding
+    }
+}
+
+async fn takes_changes(store: Store) -> bool {
+    match timeout(PATIENCE, store.try_to_write()).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "not ready: the database takes no changes");
+            false
+        }
+        Err(_) => {
+            tracing::warn!("not ready: the database has not taken a change in {} s", PATIENCE.as_secs());
+            false
+        }
+    }
+}
+
+/// Whether the database takes changes, and what the journal holds.
+async fn journal(store: &Store, probe: &Probe) -> store::Result<(Map<String, Value>, JournalStatus)> {
+    let takes_changes = probe.find(store).await;
     let status = store.journal_status().await?;
     let oldest = store.journal_oldest().await?;
     let age = oldest.map_or(0, |oldest| store.now().since(oldest).max(0) / SECOND);
-    let members = [("journal_rows".to_owned(), status.rows.into()), ("journal_age_s".to_owned(), age.into())];
+    let database = if takes_changes { "ready" } else { "unavailable" };
+    let members = [
+        ("database".to_owned(), database.into()),
+        ("journal_rows".to_owned(), status.rows.into()),
+        ("journal_age_s".to_owned(), age.into()),
+    ];
     Ok((Map::from_iter(members), status))
 }
 

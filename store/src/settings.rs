@@ -12,6 +12,9 @@ statements! {
     INSERT = "INSERT INTO settings (value, name) VALUES (?, ?)";
 }
 
+/// When it was last tried whether the database takes changes.
+const PROBED: &str = "probed_at";
+
 impl Store {
     /// The value of a name.
     ///
@@ -35,6 +38,15 @@ impl Store {
     /// Nothing was done.
     pub async fn first_setting(&self, name: &str, value: &str) -> Result<String> {
         self.keep_setting(name, value, false).await
+    }
+
+    /// Makes a change of one small row: whether the database takes changes is known only then. One that only reads may
+    /// be locked, full or read-only and answer all the same.
+    ///
+    /// # Errors
+    /// It takes none.
+    pub async fn try_to_write(&self) -> Result<()> {
+        self.set_setting(PROBED, &self.now().to_string()).await
     }
 
     async fn keep_setting(&self, name: &str, value: &str, replace: bool) -> Result<String> {

@@ -13,6 +13,9 @@ use super::both;
 use crate::answer;
 use crate::state::AppState;
 
+/// The word for what cannot be used.
+const UNAVAILABLE: &str = "unavailable";
+
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
     let router = both(OpenApiRouter::new(), routes!(healthy));
     let router = both(router, routes!(live));
@@ -32,6 +35,9 @@ struct Alive {
 #[derive(utoipa::ToSchema)]
 #[expect(dead_code, reason = "describes what the hook for readiness tells")]
 pub(super) struct Workers {
+    /// Whether the database takes changes.
+    #[schema(schema_with = database)]
+    database: String,
     /// Activities that wait in the journal.
     journal_rows: i64,
     /// How long the oldest of them has waited, in seconds.
@@ -62,6 +68,10 @@ pub(super) struct Workers {
     relay: Option<String>,
 }
 
+fn database() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["ready", UNAVAILABLE]))
+}
+
 fn kafka() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["ready", "unavailable"]))
 }
@@ -82,10 +92,14 @@ struct Ready {
 
 /// The server is not ready.
 #[derive(utoipa::ToSchema)]
-#[schema(example = json!({ "status": "unavailable", "error": "The database does not answer." }))]
+#[schema(example = json!({
+    "status": "unavailable", "database": "unavailable", "error": "The database takes no changes."
+}))]
 #[expect(dead_code, reason = "describes what `ready` writes")]
 struct NotReady {
     status: String,
+    /// The database: `unavailable`.
+    database: String,
     error: String,
 }
 
@@ -109,18 +123,26 @@ async fn live() -> impl IntoResponse {
     get, path = "/api/health/ready", tag = "health", security(()),
     responses(
         (status = 200, body = Ready),
-        (status = 503, body = NotReady, description = "The database does not answer.")
+        (status = 503, body = NotReady, description = "The database does not answer, or takes no changes.")
     )
 )]
 async fn ready(State(app): State<AppState>) -> Response {
     match (app.hooks.readiness)().await {
+        Ok(members) if members.get("database").is_some_and(|word| word == UNAVAILABLE) => {
+            unavailable("The database takes no changes.")
+        }
         Ok(members) => finished(StatusCode::OK, "ready", members),
         Err(error) => {
             tracing::warn!(%error, "not ready: the database does not answer");
-            let members = Map::from_iter([("error".to_owned(), Value::from("The database does not answer."))]);
-            finished(StatusCode::SERVICE_UNAVAILABLE, "unavailable", members)
+            unavailable("The database does not answer.")
         }
     }
+}
+
+fn unavailable(why: &str) -> Response {
+    let members = [("database", UNAVAILABLE), ("error", why)];
+    let members = members.into_iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
+    finished(StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE, members)
 }
 
 fn finished(status: StatusCode, word: &str, mut members: Map<String, Value>) -> Response {

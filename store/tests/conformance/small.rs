@@ -82,6 +82,8 @@ async fn settings_stay(ground: Ground) {
     assert_eq!(store.first_setting("zone", "UTC").await.expect("first"), "Europe/Vienna");
     store.set_setting("zone", "UTC").await.expect("set");
     store.set_setting("zone", "UTC").await.expect("again");
+    store.try_to_write().await.expect("it takes changes");
+    store.try_to_write().await.expect("and again");
     assert_eq!(store.setting("zone").await.expect("setting").as_deref(), Some("UTC"));
     let tasks: Vec<_> = (0..8)
         .map(|n| {
