@@ -20,7 +20,7 @@ use crate::attempt::Attempt;
 use crate::auth::caller::{Identity, Origin, bearer, identify};
 use crate::config::Peer;
 use crate::problem::Problem;
-use crate::shell::RequestId;
+use crate::shell::{RequestId, Who};
 use crate::state::AppState;
 use crate::{idempotency, net, trace};
 
@@ -43,7 +43,7 @@ pub(crate) async fn locate(State(app): State<AppState>, mut request: Request, ne
     let peer = request.extensions().get::<Peer>().map_or(std::net::IpAddr::from([127, 0, 0, 1]), |peer| peer.0);
     let headers = request.headers();
     let origin = Origin {
-        request_id: request.extensions().get::<RequestId>().map_or_else(|| "".into(), |id| id.0.clone()),
+        request: request.extensions().get::<RequestId>().cloned().unwrap_or_default(),
         ip: net::client(peer, headers, &app.config.trusted_proxies),
         user_agent: headers.get(header::USER_AGENT).map(agent),
         trace: trace_of(headers),
@@ -121,14 +121,18 @@ async fn enter(app: AppState, mut request: Request, next: Next, identified: bool
     let template = Template { identity: identity.clone(), origin };
     if names_another_session(request.headers(), identity.as_ref()) {
         let activity = attempt.mismatched(&template);
-        return record(&app, activity, || {
+        return record(&app, &template, activity, || {
             Problem::unauthorized("The session does not belong to this log-in. Log in again.").into_response()
         })
         .await;
     }
     if let Some(identity) = identity {
-        if let Identity::User(caller) = &identity {
-            trace::asked_by(caller.user.user_id);
+        match &identity {
+            Identity::User(caller) => {
+                trace::asked_by(caller.user.user_id);
+                template.origin.request.asked_by(Who::User(caller.user.user_id));
+            }
+            Identity::Key(key) => template.origin.request.asked_by(Who::Key(key.clone())),
         }
         request.extensions_mut().insert(identity);
     }
@@ -138,14 +142,18 @@ async fn enter(app: AppState, mut request: Request, next: Next, identified: bool
     };
     match attempt.ended(&template, &response) {
         None => response,
-        Some(activity) => record(&app, activity, || response).await,
+        Some(activity) => record(&app, &template, activity, || response).await,
     }
 }
 
 /// The answer once the activity is durable; without that there is none.
-async fn record(app: &AppState, activity: Activity, answer: impl FnOnce() -> Response) -> Response {
+async fn record(app: &AppState, who: &Template, activity: Activity, answer: impl FnOnce() -> Response) -> Response {
+    let event_id = activity.event_id;
     match app.store.append(activity).await {
-        Ok(()) => answer(),
+        Ok(()) => {
+            who.origin.request.left(event_id);
+            answer()
+        }
         Err(error) => Problem::from(error).into_response(),
     }
 }

@@ -1,22 +1,63 @@
 //! The outermost layer of our own: request ids, security headers, and the one place where errors are rendered and
-//! the causes of 5xx are logged.
+//! requests are logged.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use domain::SharedClock;
 use futures_util::FutureExt;
+use store::ApiKey;
 use tracing::Instrument;
+use uuid::Uuid;
 
+use crate::gate::Recorded;
 use crate::problem::Problem;
 use crate::trace;
 
-/// The id of this request, in its activity, its answer and our log.
+/// The id of this request, in its activity, its answer and our log; and what the log says of it beside.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RequestId(Arc<Noted>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    id: String,
+    who: OnceLock<Who>,
+    /// The first activity that a handler made, stored or not.
+    made: OnceLock<Uuid>,
+    /// The activity that the gate has stored.
+    left: OnceLock<Uuid>,
+}
+
+/// Who asks, as the log has it: a number, or the name of a key.
 #[derive(Debug, Clone)]
-pub(crate) struct RequestId(pub(crate) std::sync::Arc<str>);
+pub(crate) enum Who {
+    User(i64),
+    Key(Arc<ApiKey>),
+}
+
+impl RequestId {
+    pub(crate) fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// Who asks. Of each of these the first counts.
+    pub(crate) fn asked_by(&self, who: Who) {
+        let _ = self.0.who.set(who);
+    }
+
+    pub(crate) fn made(&self, event_id: Uuid) {
+        let _ = self.0.made.set(event_id);
+    }
+
+    pub(crate) fn left(&self, event_id: Uuid) {
+        let _ = self.0.left.set(event_id);
+    }
+}
 
 /// Says that an error's body is finished already.
 #[derive(Debug, Clone, Copy)]
@@ -26,31 +67,119 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Runs one request inside the shell.
 pub(crate) async fn wrap(State(clock): State<SharedClock>, mut request: Request, next: Next) -> Response {
-    let id = domain::ids::event_id(clock.now()).to_string();
-    request.extensions_mut().insert(RequestId(id.as_str().into()));
-    let method = request.method().clone();
-    let path = request.uri().path().to_owned();
-    let line = trace::named(&id);
-    let span = line.in_scope(|| trace::server(&request, &id));
+    let begun = Instant::now();
+    let id = RequestId(Arc::new(Noted { id: domain::ids::event_id(clock.now()).to_string(), ..Noted::default() }));
+    request.extensions_mut().insert(id.clone());
+    let asked =
+        Asked { begun, method: request.method().clone(), uri: request.uri().clone(), route: trace::route(&request) };
+    let line = trace::named(id.id());
+    let span = line.in_scope(|| trace::server(&request, id.id()));
     let run = AssertUnwindSafe(next.run(request)).catch_unwind();
     let done = run.instrument(span.clone()).instrument(line.clone()).await;
     let mut response = match done {
-        Ok(response) => finish(response, &id),
-        Err(_) => Problem::internal("the handler panicked").render(&id),
+        Ok(response) => finish(response, id.id()),
+        Err(_) => Problem::internal("the handler panicked").render(id.id()),
     };
     trace::answered(&span, response.status());
-    if response.status().is_server_error() {
-        let cause = response.extensions().get::<Problem>().and_then(Problem::cause).unwrap_or("none told");
-        let _within = line.enter();
-        tracing::error!(request_id = %id, %method, path, status = response.status().as_u16(), cause, "request failed");
-    }
+    line.in_scope(|| asked.log(&id, &response));
     let headers = response.headers_mut();
-    if let Ok(value) = HeaderValue::try_from(id) {
+    if let Ok(value) = HeaderValue::try_from(id.id()) {
         headers.insert(X_REQUEST_ID, value);
     }
     headers.entry(header::REFERRER_POLICY).or_insert(HeaderValue::from_static("no-referrer"));
     headers.entry(header::X_FRAME_OPTIONS).or_insert(HeaderValue::from_static("DENY"));
     response
+}
+
+/// What the log says of a request.
+struct Asked {
+    begun: Instant,
+    method: Method,
+    uri: Uri,
+    route: Option<MatchedPath>,
+}
+
+impl Asked {
+    /// One line, at the level that its end deserves: error where it failed on our side; info where somebody who is known
+    /// was refused; debug for the rest. Who is not known, or asks too often, must not be able to fill the log.
+    fn log(&self, id: &RequestId, response: &Response) {
+        let status = response.status();
+        if status.is_server_error() {
+            let cause = response.extensions().get::<Problem>().and_then(Problem::cause).unwrap_or("none told");
+            return self.line(id, response, |line| {
+                let Line { request_id, method, route, status, user_id, key_name, took_ms, .. } = line;
+                let path = self.uri.path();
+                tracing::error!(
+                    request_id,
+                    method,
+                    path,
+                    route,
+                    status,
+                    user_id,
+                    key_name,
+                    took_ms,
+                    cause,
+                    "request failed"
+                );
+            });
+        }
+        let is_known = id.0.who.get().is_some();
+        if status.is_client_error() && is_known && status != StatusCode::TOO_MANY_REQUESTS {
+            self.line(id, response, |line| {
+                let Line { request_id, method, route, status, user_id, key_name, event_id, took_ms } = line;
+                tracing::info!(
+                    request_id,
+                    method,
+                    route,
+                    status,
+                    user_id,
+                    key_name,
+                    event_id,
+                    took_ms,
+                    "request refused"
+                );
+            });
+        } else if tracing::enabled!(tracing::Level::DEBUG) {
+            self.line(id, response, |line| {
+                let Line { request_id, method, route, status, user_id, key_name, event_id, took_ms } = line;
+                tracing::debug!(request_id, method, route, status, user_id, key_name, event_id, took_ms, "request");
+            });
+        }
+    }
+
+    fn line(&self, id: &RequestId, response: &Response, write: impl FnOnce(Line<'_>)) {
+        let Noted { id, who, made, left } = id.0.as_ref();
+        // What a handler made is stored where it says so.
+        let is_stored = response.extensions().get::<Recorded>().is_some();
+        let event_id = left.get().or_else(|| made.get().filter(|_| is_stored)).map(Uuid::to_string);
+        let (user_id, key_name) = match who.get() {
+            Some(Who::User(user_id)) => (Some(*user_id), None),
+            Some(Who::Key(key)) => (None, Some(key.name.as_str())),
+            None => (None, None),
+        };
+        write(Line {
+            request_id: id,
+            method: trace::known(&self.method),
+            route: self.route.as_ref().map(trace::pattern),
+            status: response.status().as_u16(),
+            user_id,
+            key_name,
+            event_id: event_id.as_deref(),
+            took_ms: u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        });
+    }
+}
+
+/// The members of a line. The route is its pattern: what stands in a path may be anything.
+struct Line<'a> {
+    request_id: &'a str,
+    method: &'a str,
+    route: Option<&'a str>,
+    status: u16,
+    user_id: Option<i64>,
+    key_name: Option<&'a str>,
+    event_id: Option<&'a str>,
+    took_ms: u64,
 }
 
 /// Renders the problem that an answer carries; an error that somebody else made gets a sentence of ours.

@@ -21,7 +21,8 @@ pub(crate) fn server(request: &Request, request_id: &str) -> Span {
         return Span::none();
     }
     let method = known(request.method());
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().trim_end_matches('/'));
+    let route = route(request);
+    let route = route.as_ref().map(pattern);
     let name = route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}"));
     let span = tracing::debug_span!(
         "server",
@@ -59,8 +60,18 @@ pub(crate) fn asked_by(user_id: i64) {
     }
 }
 
+/// The route of a request, where it has one.
+pub(crate) fn route(request: &Request) -> Option<MatchedPath> {
+    request.extensions().get::<MatchedPath>().cloned()
+}
+
+/// The same for both spellings.
+pub(crate) fn pattern(route: &MatchedPath) -> &str {
+    route.as_str().trim_end_matches('/')
+}
+
 /// Methods beyond the known ones are made up by clients.
-fn known(method: &Method) -> &str {
+pub(crate) fn known(method: &Method) -> &str {
     let known = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD, Method::OPTIONS];
     if known.contains(method) { method.as_str() } else { "_OTHER" }
 }

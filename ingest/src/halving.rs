@@ -25,7 +25,8 @@ pub(crate) async fn apply_parts<F: Future<Output = Result<(), ApplyError>> + Sen
                 // Nothing but the offset to move, and that was refused as data: it would be refused for ever.
                 [] => return Err(ApplyError::Poison(cause)),
                 [record] => {
-                    tracing::warn!(seq = record.seq(), %cause, "a record cannot be stored; it goes to the dead letters");
+                    let event_id = event_id(record);
+                    tracing::warn!(seq = record.seq(), event_id, %cause, "a record cannot be stored; it goes to the dead letters");
                     let Some(dead) = dead(record, &cause.to_string()) else { return Err(ApplyError::Poison(cause)) };
                     parts.push((to, Arc::from([dead])));
                 }
@@ -39,6 +40,14 @@ pub(crate) async fn apply_parts<F: Future<Output = Result<(), ApplyError>> + Sen
         }
     }
     Ok(())
+}
+
+/// The activity that a record is, where it could be read.
+fn event_id(record: &IngestRecord) -> Option<String> {
+    match record {
+        IngestRecord::Activity { activity, .. } => Some(activity.event_id.to_string()),
+        IngestRecord::Bad { .. } => None,
+    }
 }
 
 /// What goes to the dead letters in place of a record. A letter that was refused loses its text, and one without text

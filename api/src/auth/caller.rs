@@ -10,12 +10,13 @@ use sha2::{Digest, Sha256};
 use store::{ApiKey, UserRow};
 
 use crate::problem::{Outcome, Problem};
+use crate::shell::RequestId;
 use crate::state::AppState;
 
 /// Where a request came from, known before anybody has logged in.
 #[derive(Debug, Clone)]
 pub(crate) struct Origin {
-    pub(crate) request_id: Arc<str>,
+    pub(crate) request: RequestId,
     pub(crate) ip: IpAddr,
     pub(crate) user_agent: Option<Arc<str>>,
     /// `traceparent` of what is done in this request, where it belongs to a trace.
@@ -27,11 +28,12 @@ impl Origin {
     /// An activity of this request without a user.
     pub(crate) fn activity(&self, action: &str, resource: &str, log_type: LogType) -> Activity {
         let mut activity = Activity::new(domain::ids::event_id(self.now), action, self.now);
+        self.request.made(activity.event_id);
         activity.resource = Some(resource.to_owned());
         activity.log_type = Some(log_type);
         activity.source_ip = Some(self.ip);
         activity.user_agent = self.user_agent.as_deref().map(str::to_owned);
-        activity.request_id = Some(self.request_id.to_string());
+        activity.request_id = Some(self.request.id().to_owned());
         if let Some(trace) = &self.trace {
             activity.attributes.insert(TRACEPARENT.to_owned(), trace.as_ref().into());
         }

@@ -225,7 +225,7 @@ impl Intake<'_> {
         if !chunk.is_empty() {
             let receipt = Receipt {
                 app: self.app,
-                request_id: &self.origin.request_id,
+                request_id: self.origin.request.id(),
                 trace: self.origin.trace.as_deref(),
                 idempotency_key: self.key,
                 received_at: self.app.clock.now(),
