@@ -222,6 +222,11 @@ fn completions_need_nothing() {
         let script = output(folder.path(), &["completions", shell]);
         assert!(script.status.success() && text(&script.stdout).contains("reset-password"), "{shell}");
     }
+    // Words, and no files, where there are words.
+    let script = text(&output(folder.path(), &["completions", "bash"]).stdout);
+    let offered: Vec<&str> = script.lines().skip_while(|line| line.trim() != "--log-format)").skip(1).take(1).collect();
+    assert!(offered[0].contains(r#"compgen -W "text json""#), "{offered:?}");
+    assert!(script.contains("ingest detector intake"), "the readers");
 }
 
 #[test]

@@ -272,6 +272,7 @@ Example:
 What comes again is known by its ids and stored once. Exit code 1: nothing is stored of that reader and topic.")]
     Reset {
         /// ingest, detector or intake
+        #[arg(value_parser = ["ingest", "detector", "intake"], hide_possible_values = true)]
         reader: String,
         /// Of this topic only
         #[arg(long)]
@@ -367,8 +368,8 @@ pub struct Simulate {
 Example:
   security-analytics tail --severity high
 
-The password comes from ADMIN_PASSWORD or from initial-admin-password in the data directory. A line is: when, \
-severity, rule, who, and why. A connection that breaks is made again, and nothing that happened meanwhile is left \
+The password comes from ADMIN_PASSWORD or from initial-admin-password in the data directory. A line is: when \
+(its newest event), severity, rule, who, and why. A connection that breaks is made again, and nothing that happened meanwhile is left \
 out. Colours are for terminals, and not where NO_COLOR is set.")]
 pub struct Tail {
     /// The server

@@ -117,8 +117,9 @@ pub struct Settings {
     /// No progress on standard error, which is for terminals only anyway
     #[arg(long, short, global = true, help_heading = "Options")]
     pub quiet: bool,
-    /// text or json [env: LOG_FORMAT] [default: text on a terminal, json elsewhere]
-    #[arg(long, global = true, hide_short_help = true, value_name = "FORMAT")]
+    /// How the log is written [env: LOG_FORMAT] [default: text on a terminal, json elsewhere]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FORMAT", value_parser = ["text", "json"],
+          ignore_case = true)]
     pub log_format: Option<String>,
 }
 

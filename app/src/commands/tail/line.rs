@@ -13,7 +13,7 @@ const MANY: usize = 1_000;
 #[derive(Debug, Deserialize)]
 pub(super) struct Change {
     alert_id: Uuid,
-    at: Timestamp,
+    last_event_at: Timestamp,
     updated_at: Timestamp,
     revision: i64,
     rule: String,
@@ -26,7 +26,7 @@ pub(super) struct Change {
 }
 
 impl Change {
-    /// When, severity, rule, who and why; what was made of the alert, once it is not open any more.
+    /// When it last went on (an episode may have begun long ago), severity, rule, who and why; what was made of the alert, once it is not open any more.
     pub(super) fn line(&self, coloured: bool) -> String {
         let severity = format!("{:<13}", self.severity.as_str());
         let severity = match self.severity {
@@ -40,7 +40,12 @@ impl Change {
         let who = self.user.as_ref().or(self.ip.as_ref()).or(self.session.as_ref());
         let who = who.map_or_else(|| "-".to_owned(), |who| plain(who));
         let status = if self.status == "open" { String::new() } else { format!(" ({})", plain(&self.status)) };
-        format!("{} {severity} {} · {who} · {}{status}", self.at, plain(&self.rule), plain(&self.explanation))
+        format!(
+            "{} {severity} {} · {who} · {}{status}",
+            self.last_event_at,
+            plain(&self.rule),
+            plain(&self.explanation)
+        )
     }
 }
 
@@ -88,7 +93,7 @@ mod tests {
 
     fn change(revision: i64, status: &str, second: i64) -> Change {
         serde_json::from_value(json!({
-            "alert_id": Uuid::nil(), "at": "2026-03-02T09:00:00Z", "updated_at": format!("2026-03-02T09:00:0{second}Z"),
+            "alert_id": Uuid::nil(), "at": "2026-03-02T08:46:00Z", "last_event_at": "2026-03-02T09:00:00Z", "updated_at": format!("2026-03-02T09:00:0{second}Z"),
             "revision": revision, "rule": "Password guessing", "severity": "High", "user": "eve\u{1b}[2J\n",
             "explanation": "12 failures", "status": status, "risk": 73,
         }))
@@ -98,6 +103,7 @@ mod tests {
     #[test]
     fn a_line_says_who_and_why_and_no_name_moves_the_cursor() {
         let line = change(1, "open", 1).line(false);
+        assert!(line.starts_with("2026-03-02T09:00:00"), "when it became news, not when it began: {line}");
         assert!(line.ends_with(" High          Password guessing · eve\u{fffd}[2J\u{fffd} · 12 failures"), "{line}");
         assert!(!line.contains('\u{1b}'));
         let line = change(2, "acknowledged", 1).line(true);
