@@ -214,8 +214,8 @@ impl Member<'_> {
             Self::Absent => false,
             Self::Text(text) => test(text),
             Self::Integer(number) => test(&number.to_string()),
-            Self::Json(value) => {
-                any_element(value, &mut |element| scalar_text(element).is_some_and(|text| test(&text)))
+            Self::Json(_) | Self::Many(_) => {
+                self.any_value(&mut |value| scalar_text(value).is_some_and(|text| test(&text)))
             }
         }
     }
@@ -225,14 +225,23 @@ impl Member<'_> {
             Self::Absent => false,
             Self::Integer(number) => test(&Numeric::Exact(Decimal::from(*number))),
             Self::Text(text) => Numeric::of(text).is_some_and(|number| test(&number)),
-            Self::Json(value) => any_element(value, &mut |element| {
-                let text = match element {
+            Self::Json(_) | Self::Many(_) => self.any_value(&mut |value| {
+                let text = match value {
                     Value::Number(number) => number.as_str(),
                     Value::String(text) => text,
                     _ => return false,
                 };
                 Numeric::of(text).is_some_and(|number| test(&number))
             }),
+        }
+    }
+
+    /// Any of the values that came as JSON, and of the elements of those that are lists.
+    fn any_value(&self, test: &mut dyn FnMut(&Value) -> bool) -> bool {
+        match self {
+            Self::Json(value) => any_element(value, test),
+            Self::Many(values) => values.iter().any(|value| any_element(value, test)),
+            Self::Absent | Self::Text(_) | Self::Integer(_) => false,
         }
     }
 }

@@ -90,24 +90,15 @@ impl Field {
         }
     }
 
-    /// The member's one value as text: numbers and booleans as their text. `None` where it is absent, null, a list or
-    /// an object.
+    /// The member's one value as text: numbers and booleans as their text. `None` where it is absent, null, a list, an
+    /// object or within a list.
     #[must_use]
     pub fn text<'a>(&self, activity: &'a Activity) -> Option<Cow<'a, str>> {
         match self.member(activity) {
             Member::Text(text) => Some(text),
             Member::Integer(number) => Some(Cow::Owned(number.to_string())),
             Member::Json(value) => scalar_text(value),
-            Member::Absent => None,
-        }
-    }
-
-    /// The attribute's value as it came, for matching lists and nested texts.
-    #[must_use]
-    pub fn attribute<'a>(&self, activity: &'a Activity) -> Option<&'a Value> {
-        match self {
-            Self::Attribute(path) => lookup(&activity.attributes, path),
-            _ => None,
+            Member::Many(_) | Member::Absent => None,
         }
     }
 
@@ -140,8 +131,9 @@ impl Field {
             Self::Late => flag(activity.late),
             Self::ClockSkew => flag(activity.clock_skew),
             Self::Attribute(path) => match lookup(&activity.attributes, path) {
-                Some(Value::String(text)) => Member::borrowed(text),
-                Some(value) => Member::Json(value),
+                Some(Found::Value(Value::String(text))) => Member::borrowed(text),
+                Some(Found::Value(value)) => Member::Json(value),
+                Some(Found::Within(list, rest)) => Member::within(list, rest),
                 None => Member::Absent,
             },
         }
@@ -156,11 +148,19 @@ pub(super) enum Member<'a> {
     Integer(i64),
     /// An attribute that is no text: a number, a boolean, a list or an object.
     Json(&'a Value),
+    /// What the objects of a list have at the path, one value or more.
+    Many(Vec<&'a Value>),
 }
 
 impl<'a> Member<'a> {
     fn borrowed(text: &'a str) -> Self {
         Self::Text(Cow::Borrowed(text))
+    }
+
+    fn within(list: &'a [Value], path: &str) -> Self {
+        let mut found = Vec::new();
+        collect(list, path, &mut found);
+        if found.is_empty() { Self::Absent } else { Self::Many(found) }
     }
 }
 
@@ -175,13 +175,40 @@ pub(super) fn scalar_text(value: &Value) -> Option<Cow<'_, str>> {
     }
 }
 
+/// Where a path leads.
+enum Found<'a, 'p> {
+    Value(&'a Value),
+    /// To a list, and what is left of the path is to be looked up in each of its elements.
+    Within(&'a [Value], &'p str),
+}
+
 /// An attribute by its literal name, else by the path that the name may be.
-fn lookup<'a>(object: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
+fn lookup<'a, 'p>(object: &'a Map<String, Value>, path: &'p str) -> Option<Found<'a, 'p>> {
     if let Some(value) = object.get(path).filter(|value| !value.is_null()) {
-        return Some(value);
+        return Some(Found::Value(value));
     }
     let (head, rest) = path.split_once('.')?;
-    lookup(object.get(head)?.as_object()?, rest)
+    match object.get(head)? {
+        Value::Object(inner) => lookup(inner, rest),
+        Value::Array(list) => Some(Found::Within(list, rest)),
+        _ => None,
+    }
+}
+
+/// What the elements of a list have at a path, lists in lists too. Each value is come by once, and the wire schema bounds
+/// how deep they are.
+fn collect<'a>(list: &'a [Value], path: &str, found: &mut Vec<&'a Value>) {
+    for element in list {
+        match element {
+            Value::Array(inner) => collect(inner, path, found),
+            Value::Object(object) => match lookup(object, path) {
+                Some(Found::Value(value)) => found.push(value),
+                Some(Found::Within(inner, rest)) => collect(inner, rest, found),
+                None => {}
+            },
+            _ => {}
+        }
+    }
 }
 
 /// Text as an exact number, the way JSON and people write them: `12`, `-0.5`, `1e3`.
@@ -243,7 +270,7 @@ mod tests {
         activity.source_ip = Some("2001:db8::1".parse().unwrap());
         let attributes = r#"{
             "a.b": "literal", "a": {"b": "path", "c": {"d.e": 1}}, "n": 1.50, "t": "1e3", "list": [1, 2], "none": null,
-            "origin": "claimed", "flag": true
+            "origin": "claimed", "flag": true, "of": [{"one": "x"}]
         }"#;
         activity.attributes = serde_json::from_str(attributes).unwrap();
         activity
@@ -283,11 +310,45 @@ mod tests {
             ("a", None),
             ("none", None),
             ("reason", None),
+            // One key, one counted value: not something out of a list, were it the only one.
+            ("of.one", None),
         ] {
             assert_eq!(Field::resolve(name).text(&activity).as_deref(), text, "{name}");
         }
-        assert!(Field::resolve("list").attribute(&activity).is_some());
-        assert!(Field::resolve("none").attribute(&activity).is_none());
+    }
+
+    #[test]
+    fn what_the_objects_of_a_list_have_is_found_once_each() {
+        let inner = r#"[{"b": 1}, {"b": [2, 3]}, {"b": null}, "b", [[{"b": {"c": 4}}]], {"x": 5}]"#;
+        let mut activity = activity();
+        activity.attributes = serde_json::from_str(&format!(r#"{{"a": {inner}, "o": {{"a": {inner}}}}}"#)).unwrap();
+        let found = |path: &str| match Field::resolve(path).member(&activity) {
+            Member::Many(values) => values.into_iter().map(ToString::to_string).collect(),
+            Member::Absent => Vec::new(),
+            other => panic!("{path}: {other:?}"),
+        };
+        for path in ["a.b", "o.a.b"] {
+            assert_eq!(found(path), ["1", "[2,3]", r#"{"c":4}"#], "{path}");
+        }
+        assert_eq!(found("a.b.c"), ["4"]);
+        assert!(found("a.none").is_empty() && found("a.b.c.d").is_empty());
+    }
+
+    #[test]
+    fn lists_in_lists_are_no_large_work() {
+        // As wide at each level as an event has room for, and as deep as it may be.
+        let mut value = r#"[{"a":1},{"a":1}]"#.to_owned();
+        while value.len() < 8_000 {
+            value = format!(r#"[{{"a":{value}}},{{"a":{value}}}]"#);
+        }
+        let mut activity = activity();
+        activity.attributes = serde_json::from_str(&format!(r#"{{"a": {value}}}"#)).unwrap();
+        let path = vec!["a"; 32].join(".");
+        let begun = std::time::Instant::now();
+        for _ in 0..100 {
+            let _ = Field::resolve(&path).member(&activity);
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
     }
 
     #[test]

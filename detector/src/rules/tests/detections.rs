@@ -93,6 +93,71 @@ fn d3_lists() {
 }
 
 #[test]
+fn d3_lists_of_objects() {
+    let changed = r#""target":[{"id":1,"props":[{"name":"Role","new":"User"},{"name":"role","new":"\"Admin\""}]},
+        {"id":2,"ip":"10.1.2.3","tags":["A","b"]},"x",null,[[{"id":"7.0"}]]]"#
+        .replace("\n        ", "");
+    for (line, expected) in [
+        ("target.id: 1", true),
+        ("target.id: '2'", true),
+        ("target.id: 7", true),
+        ("target.id: 3", false),
+        ("target.id: [3, 2]", true),
+        ("target.id|gte: 7", true),
+        ("target.id|gt: 7", false),
+        ("target.id|lt: 2", true),
+        ("target.id|all: [1, 2]", true),
+        ("target.id|all: [1, 3]", false),
+        ("target.id|neq: 3", true),
+        ("target.id|neq: 2", false),
+        ("target.id|exists: true", true),
+        ("target.id|exists: false", false),
+        ("target.ip|exists: true", true),
+        ("target.ip|cidr: 10.0.0.0/8", true),
+        ("target.ip|cidr: 11.0.0.0/8", false),
+        ("target.props.name: role", true),
+        ("target.props.name|cased: Role", true),
+        ("target.props.name|cased: ROLE", false),
+        ("target.props.new|contains: admin", true),
+        ("target.props.new|re: '^\"Admin\"$'", true),
+        ("target.props.new|re: '^Admin$'", false),
+        ("target.props.new|contains|all: [admin, use]", true),
+        ("target.props.new: '*'", true),
+        ("target.props.old|exists: false", true),
+        ("target.props.old: null", true),
+        ("target.props.new: null", false),
+        ("target.props.old|neq: x", false),
+        ("target.props: '*'", false),
+        ("target.props|exists: true", true),
+        ("target.tags: B", true),
+        ("target.x|exists: true", false),
+        ("attributes.target.id: 2", true),
+    ] {
+        assert_eq!(item(line, &changed), expected, "{line}");
+    }
+    table(&[
+        ("user|fieldref: to.name", r#""user":"ada","to":[{"name":"bob"},{"name":"ADA"}]"#, true),
+        ("to.name|fieldref: user", r#""user":"ada","to":[{"name":"bob"},{"name":"ADA"}]"#, true),
+        ("to.name|fieldref|cased: user", r#""user":"ada","to":[{"name":"bob"},{"name":"ADA"}]"#, false),
+        ("to.name|fieldref|neq: user", r#""user":"ada","to":[{"name":"bob"}]"#, true),
+        ("a.b|fieldref: c.d", r#""a":[{"b":1},{"b":2}],"c":{"d":[2,3]}"#, true),
+        // What lies there counts, not what could: a null is absent, an empty list is there and has no value.
+        ("a.b|exists: true", r#""a":[{"b":null},{}]"#, false),
+        ("a.b|exists: true", r#""a":[{"b":[]}]"#, true),
+        ("a.b: '*'", r#""a":[{"b":[]}]"#, false),
+        ("a.b: null", r#""a":[]"#, true),
+        ("a.b.c: x", r#""a":{"b":[{"c":"x"}]}"#, true),
+        ("a.b.c: x", r#""a":[{"b.c":"x"}]"#, true),
+        ("a.b: x", r#""a.b":"y","a":[{"b":"x"}]"#, false),
+        ("a.b: x", r#""a.b":null,"a":[{"b":"x"}]"#, true),
+        ("a.b: x", r#""a":["x",{"b":["y",["X"]]}]"#, true),
+    ]);
+    let of_none = "s: {action: View}\nt: {target.id: 2}\ncondition: s and not t";
+    assert!(!matches(of_none, &format!(r#"{{"action":"View",{changed}}}"#)));
+    assert!(matches(of_none, r#"{"action":"View","target":[{"id":3},{"id":4}]}"#));
+}
+
+#[test]
 fn d4_absence() {
     table(&[
         ("reason: null", "", true),
