@@ -1,5 +1,6 @@
 //! [`Expression`]: the condition of a detection, as tests of single members joined by and, or, not.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use serde_json::Value;
 
 use super::field::{Field, Member, is_number, number, scalar_text};
 use super::model::Comparison;
-use super::text::{Edge, Part, Pattern};
+use super::text::{Edge, Part, Pattern, folded};
 
 /// A condition.
 #[derive(Debug, Clone)]
@@ -154,6 +155,9 @@ impl Test {
             Self::Number(comparison, bound) => member.any_number(&mut |value| value.compares(*comparison, *bound)),
             Self::SameAs { field: other, part, cased } => {
                 let other = other.member(activity);
+                if *part == Part::Whole && member.is_many() && other.is_many() {
+                    return share_a_text(member, &other, *cased);
+                }
                 other.any_text(&mut |needle| {
                     let pattern = Pattern::plain(needle, *part, *cased);
                     member.any_text(&mut |text| pattern.matches(text))
@@ -209,6 +213,11 @@ impl Numeric {
 }
 
 impl Member<'_> {
+    /// Whether it may have several values.
+    fn is_many(&self) -> bool {
+        matches!(self, Self::Json(Value::Array(_)) | Self::Many(_))
+    }
+
     fn any_text(&self, test: &mut dyn FnMut(&str) -> bool) -> bool {
         match self {
             Self::Absent => false,
@@ -244,6 +253,17 @@ impl Member<'_> {
             Self::Absent | Self::Text(_) | Self::Integer(_) => false,
         }
     }
+}
+
+/// Whether two lists have a text in common. Each is looked through once: both may be as long as an event.
+fn share_a_text(one: &Member<'_>, other: &Member<'_>, cased: bool) -> bool {
+    let compared = |text: &str| if cased { text.to_owned() } else { folded(text).into_owned() };
+    let mut texts = HashSet::new();
+    one.any_text(&mut |text| {
+        texts.insert(compared(text));
+        false
+    });
+    other.any_text(&mut |text| texts.contains(&compared(text)))
 }
 
 /// A value itself, or the elements of a list, lists in lists too. The wire schema bounds how deep they are.

@@ -141,6 +141,9 @@ fn d3_lists_of_objects() {
         ("to.name|fieldref|cased: user", r#""user":"ada","to":[{"name":"bob"},{"name":"ADA"}]"#, false),
         ("to.name|fieldref|neq: user", r#""user":"ada","to":[{"name":"bob"}]"#, true),
         ("a.b|fieldref: c.d", r#""a":[{"b":1},{"b":2}],"c":{"d":[2,3]}"#, true),
+        ("a.b|fieldref: c", r#""a":[{"b":"X"},{"b":"Ü"}],"c":["ü"]"#, true),
+        ("a.b|fieldref|cased: c", r#""a":[{"b":"X"},{"b":"Ü"}],"c":["ü","x"]"#, false),
+        ("a.b|fieldref|contains: c", r#""a":[{"b":"xyz"}],"c":["u","Y"]"#, true),
         // What lies there counts, not what could: a null is absent, an empty list is there and has no value.
         ("a.b|exists: true", r#""a":[{"b":null},{}]"#, false),
         ("a.b|exists: true", r#""a":[{"b":[]}]"#, true),
