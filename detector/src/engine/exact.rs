@@ -8,6 +8,8 @@ use std::cmp::Ordering;
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
+use super::sorted::Sorted;
+
 /// Digits behind the point.
 const DIGITS: u32 = 28;
 /// Bits of a decimal.
@@ -199,13 +201,14 @@ impl PartialEq for Figure {
 impl Eq for Figure {}
 
 /// Linear interpolation between the closest ranks (Hyndman and Fan 1996, definition 7), exactly.
-pub(super) fn percentile(sorted: &[Decimal], percent: Decimal) -> Option<Decimal> {
+pub(super) fn percentile(sorted: &Sorted, percent: Decimal) -> Option<Decimal> {
     let last = sorted.len().checked_sub(1)?;
     let rank = Decimal::from(last).checked_mul(percent)?.checked_div(Decimal::ONE_HUNDRED)?;
     let below = rank.floor().to_usize()?.min(last);
     let above = (below + 1).min(last);
     let part = rank - rank.floor();
-    Some(sorted[below].saturating_add(sorted[above].saturating_sub(sorted[below]).saturating_mul(part)))
+    let (below, above) = (sorted.get(below)?, sorted.get(above)?);
+    Some(below.saturating_add(above.saturating_sub(below).saturating_mul(part)))
 }
 
 /// The double that is nearest. By way of the text: `Decimal::to_f64` is wrong in the last digits.
@@ -302,10 +305,11 @@ mod tests {
 
     #[test]
     fn percentiles_interpolate_exactly() {
-        let numbers: Vec<Decimal> = [1, 2, 4, 8].map(Decimal::from).to_vec();
+        let mut numbers = Sorted::default();
+        [4, 1, 8, 2].map(Decimal::from).into_iter().for_each(|number| numbers.insert(number));
         for (percent, value) in [(0, "1"), (50, "3"), (90, "6.8"), (100, "8")] {
             assert_eq!(percentile(&numbers, Decimal::from(percent)), Some(value.parse().unwrap()), "{percent}");
         }
-        assert_eq!(percentile(&[], Decimal::ONE), None);
+        assert_eq!(percentile(&Sorted::default(), Decimal::ONE), None);
     }
 }

@@ -11,7 +11,7 @@
 //! | `window` | what one rule sees of a ring: looked through where it is short, else two ends and an aggregate |
 //! | `episode`, `episodes` | from the moments at which a rule holds to alerts that grow, merge and are taken back |
 //! | `first`, `history`, `baseline`, `usual`, `calendar` | `when`: first seen, silence, what is usual, working hours |
-//! | `exact` | sums and averages without rounding |
+//! | `exact`, `sorted` | sums, averages and percentiles without rounding |
 //! | `record` | keys and values, and what is kept of an event for later decisions |
 //! | `text`, `packed`, `chunked` | texts, numbers and lists in little memory |
 //! | `keys`, `room` | the states of all keys; thinned out, forgotten, bounded |
@@ -65,6 +65,7 @@ mod resume;
 mod ring;
 mod room;
 mod snapshot;
+mod sorted;
 mod text;
 mod usual;
 mod window;

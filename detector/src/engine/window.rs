@@ -8,11 +8,10 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use rust_decimal::Decimal;
-
 use super::events::Events;
 use super::exact::{Figure, Wide, percentile};
 use super::plan::{Node, Shape};
+use super::sorted::Sorted;
 use crate::rules::Condition;
 
 /// A window of at most so many events is looked through.
@@ -38,8 +37,7 @@ enum Aggregate {
     Distinct(Box<Counts>),
     /// Sum and count.
     Sum(Box<(Wide, usize)>),
-    /// Sorted.
-    Sorted(Vec<Decimal>),
+    Sorted(Sorted),
     /// Events of each channel.
     Present(Box<[u32]>),
     /// Events of each channel; and for each position in the order the latest start of a chain that reaches it, where
@@ -63,7 +61,7 @@ impl Aggregate {
             Shape::Count => Self::Count(0),
             Shape::Distinct => Self::Distinct(Box::default()),
             Shape::Sum | Shape::Average => Self::Sum(Box::default()),
-            Shape::Percentile(_) => Self::Sorted(Vec::new()),
+            Shape::Percentile(_) => Self::Sorted(Sorted::default()),
             Shape::Temporal(_) => Self::Present(vec![0; node.bits.len()].into()),
             Shape::Ordered => Self::Ordered(Box::new((vec![0; node.bits.len()], None))),
         }
@@ -239,7 +237,7 @@ impl Window {
             }
             Aggregate::Sorted(sorted) => {
                 if let Some(number) = events.number(at, bit) {
-                    sorted.insert(sorted.partition_point(|other| *other < number), number);
+                    sorted.insert(number);
                 }
             }
             Aggregate::Present(counts) => count(counts, node, part, true),
@@ -273,10 +271,8 @@ impl Window {
                 }
             }
             Aggregate::Sorted(sorted) => {
-                let Some(number) = events.number(at, bit) else { return };
-                let place = sorted.partition_point(|other| *other < number);
-                if place < sorted.len() {
-                    sorted.remove(place);
+                if let Some(number) = events.number(at, bit) {
+                    sorted.remove(number);
                 }
             }
             Aggregate::Present(counts) => count(counts, node, part, false),
@@ -334,7 +330,7 @@ impl Window {
             Aggregate::Idle | Aggregate::Count(_) => 0,
             Aggregate::Distinct(counts) => size_of::<Counts>() + counts.capacity() * (2 * size_of::<u32>() + 1),
             Aggregate::Sum(sum) => size_of_val(&**sum),
-            Aggregate::Sorted(sorted) => sorted.capacity() * size_of::<Decimal>(),
+            Aggregate::Sorted(sorted) => sorted.bytes(),
             Aggregate::Present(counts) => size_of_val(&**counts),
             Aggregate::Ordered(ordered) => {
                 size_of_val(&**ordered)
