@@ -38,6 +38,19 @@ pub(super) const TYPES: [(&str, Type); 7] = [
     ("value_percentile", Type::Percentile),
 ];
 
+/// Comparisons as Sigma writes them.
+const COMPARISONS: [(&str, Comparison); 6] = [
+    ("gt", Comparison::Greater),
+    ("gte", Comparison::AtLeast),
+    ("lt", Comparison::Less),
+    ("lte", Comparison::AtMost),
+    ("eq", Comparison::Equal),
+    ("neq", Comparison::NotEqual),
+];
+
+/// Of so many rules each combination is tried.
+const FEW_RULES: usize = 10;
+
 /// The kind with its fields, and what is compared.
 pub(super) fn read(
     kind: Type,
@@ -78,6 +91,12 @@ pub(super) fn read(
         );
         return None;
     }
+    let counts = !matches!(kind, Kind::ValueSum(_) | Kind::ValueAvg(_) | Kind::ValuePercentile(..));
+    if !can_hold(&condition, counts) {
+        let what = if counts { "whole number from 1 on" } else { "number" };
+        report.error(node.at, format!("this can never hold: no {what} passes {}", told(&condition)));
+        return None;
+    }
     match kind {
         Kind::TemporalOrdered => {
             let exactly = condition.0.as_slice();
@@ -104,14 +123,7 @@ pub(super) fn read(
 fn comparisons(section: &Section<'_>, kind: Type, node: &Node, before: usize, report: &mut Report) -> Condition {
     let counts = !matches!(kind, Type::Sum | Type::Average | Type::Percentile);
     let mut read = Vec::new();
-    for (key, comparison) in [
-        ("gt", Comparison::Greater),
-        ("gte", Comparison::AtLeast),
-        ("lt", Comparison::Less),
-        ("lte", Comparison::AtMost),
-        ("eq", Comparison::Equal),
-        ("neq", Comparison::NotEqual),
-    ] {
+    for (key, comparison) in COMPARISONS {
         let Some(node) = section.get(key) else {
             continue;
         };
@@ -139,6 +151,37 @@ fn comparisons(section: &Section<'_>, kind: Type, node: &Node, before: usize, re
         report.error_hint(node.at, "the condition compares nothing", "one of gt, gte, lt, lte, eq, neq");
     }
     Condition(read)
+}
+
+/// Whether some value passes every comparison: a number, or, of counts, a whole one from 1 on.
+fn can_hold(condition: &Condition, counts: bool) -> bool {
+    let mut bounds: Vec<Decimal> = condition.0.iter().map(|(_, bound)| *bound).collect();
+    bounds.sort_unstable();
+    let holds = |value: Decimal| condition.holds(value);
+    if counts {
+        // What passes is a range, of which `neq` may leave out one: if there is any, some is at a bound or soon after it.
+        bounds.push(Decimal::ONE);
+        let near = bounds.into_iter().flat_map(|bound| [0, 1, 2].map(|more| bound + Decimal::from(more)));
+        return near.filter(|value| *value >= Decimal::ONE).any(holds);
+    }
+    // Between two neighbouring bounds, and beyond the last, all numbers fare alike.
+    let two = Decimal::TWO;
+    let between = bounds.windows(2).any(|pair| holds(pair[0] / two + pair[1] / two));
+    // Sums go beyond all bounds that can be written.
+    let below = bounds.first().and_then(|least| least.checked_sub(Decimal::ONE)).is_none_or(holds);
+    let above = bounds.last().and_then(|most| most.checked_add(Decimal::ONE)).is_none_or(holds);
+    between || below || above || bounds.iter().any(|bound| holds(*bound))
+}
+
+/// Its comparisons as they are written: `gte 3 and lt 2`.
+fn told(condition: &Condition) -> String {
+    let name = |wanted| COMPARISONS.iter().find(|(_, known)| *known == wanted).map_or("", |(name, _)| *name);
+    let each: Vec<String> =
+        condition.0.iter().map(|(comparison, bound)| format!("{} {bound}", name(*comparison))).collect();
+    match each.split_last() {
+        Some((last, before)) if !before.is_empty() => format!("{} and {last}", before.join(", ")),
+        _ => each.concat(),
+    }
 }
 
 /// A bound of a count. What a key cannot hold is refused: the rule would never fire, or always.
@@ -229,6 +272,12 @@ fn text_condition(
             "no events at all would satisfy this condition, and nothing happens at no moment",
             "ask for one rule that is there, as in `a and not b`",
         );
+        return None;
+    }
+    if rules.len() <= FEW_RULES
+        && !(0..1_u32 << rules.len()).any(|there| holds(&presence, &|rule| there >> rule & 1 == 1))
+    {
+        report.error(at, "this can never hold, whichever of the rules are in the window");
         return None;
     }
     if kind == Type::Temporal {

@@ -120,6 +120,51 @@ fn c4_conditions_that_nothing_satisfies_are_refused() {
 }
 
 #[test]
+fn c4_conditions_that_no_value_satisfies_are_refused() {
+    let condition = |kind: &str, condition: &str| {
+        correlation(3, &format!("type: {kind}, rules: [d1, d2], timespan: 5m, condition: {condition}"), "")
+    };
+    for (kind, text, told) in [
+        ("event_count", "{gte: 3, lt: 2}", "no whole number from 1 on passes gte 3 and lt 2"),
+        ("event_count", "{gt: 5, lt: 6}", "no whole number from 1 on passes gt 5 and lt 6"),
+        ("event_count", "{eq: 3, gte: 5}", "passes gte 5 and eq 3"),
+        ("event_count", "{gte: 3, lte: 3, neq: 3}", "passes gte 3, lte 3 and neq 3"),
+        ("event_count", "{lt: 0}", "passes lt 0"),
+        ("event_count", "{gt: 4, gte: 2, lte: 4}", "passes gt 4, gte 2 and lte 4"),
+        ("value_count", "{field: user, gt: 3, lte: 3}", "passes gt 3 and lte 3"),
+        ("value_sum", "{field: records, gt: 5, lt: 5}", "no number passes gt 5 and lt 5"),
+        ("value_sum", "{field: records, gt: 5.5, eq: 5.5}", "no number passes gt 5.5 and eq 5.5"),
+        ("value_avg", "{field: records, eq: 3, neq: 3}", "passes eq 3 and neq 3"),
+        ("value_percentile", "{field: records, gte: 3, lte: 3, neq: 3}", "passes gte 3, lte 3 and neq 3"),
+        ("temporal", "{gte: 2, lt: 1}", "passes gte 2 and lt 1"),
+        ("temporal_ordered", "{gte: 2, lt: 1}", "passes gte 2 and lt 1"),
+        ("temporal", "d1 and not d1", "whichever of the rules are in the window"),
+        ("temporal", "(d1 or d2) and not 1 of them", "whichever of the rules are in the window"),
+    ] {
+        let findings = refused(&[base(1), base(2), condition(kind, text)]);
+        assert!(findings.contains("this can never hold") && findings.contains(told), "{kind} {text}: {findings}");
+        assert_eq!(findings.matches(": error: ").count(), 1, "{findings}");
+    }
+    for (kind, text) in [
+        ("event_count", "{gte: 3, lte: 3}"),
+        ("event_count", "{gte: 3, neq: 3}"),
+        ("event_count", "{gte: 3, lte: 4, neq: 3}"),
+        ("event_count", "{gt: 0, lt: 2}"),
+        ("event_count", "{gt: 5, lt: 8, neq: 6}"),
+        ("event_count", "{gte: 2, gt: 2, neq: 50000}"),
+        ("value_sum", "{field: records, gt: 5, lt: 6}"),
+        ("value_avg", "{field: records, gt: 5, lt: 5.0000001}"),
+        ("value_avg", "{field: records, neq: 0}"),
+        ("value_avg", "{field: records, lt: 5, neq: 5}"),
+        ("value_avg", "{field: records, gt: 79228162514264337593543950335e0}"),
+        ("temporal", "{gte: 1, lt: 2}"),
+        ("temporal", "d1 and not d2 or d2 and not d1"),
+    ] {
+        rules(&[base(1), base(2), condition(kind, text)]);
+    }
+}
+
+#[test]
 fn c5_values_and_bounds() {
     let kind = |section: &str| read(&format!("rules: [d1], timespan: 5m, {section}"));
     let fields = kind("type: value_count, condition: {field: [user, ip], gte: 2}");
