@@ -222,6 +222,10 @@ fn report(summary: &Summary, took: Duration) -> String {
     for (number, reason) in &summary.reasons {
         line("", format!("line {number}: {reason}"));
     }
+    match summary.rejected.saturating_sub(summary.reasons.len() as u64) {
+        more if more > 0 && !summary.reasons.is_empty() => line("", format!("and {more} more")),
+        _ => {}
+    }
     line("duplicates", summary.duplicates.to_string());
     if let Some((jump, number)) = summary.largest_jump {
         let place = if number > 0 { format!(", line {number}") } else { String::new() };
@@ -278,10 +282,18 @@ mod tests {
     fn the_summary_names_what_a_script_looks_for() {
         let mut summary = Summary { events: 10, late: 2, rejected: 1, ..Summary::default() };
         summary.reasons.push((3, "action: is missing".to_owned()));
+        assert!(!report(&summary, Duration::from_millis(100)).contains("more"));
+        summary.rejected = 7;
         summary.largest_jump = Some((HOUR, 4));
         summary.alerts.insert("Spraying".to_owned(), 2);
         let text = report(&summary, Duration::from_millis(100));
-        for words in ["events        10", "line 3: action: is missing", "1h forward, line 4", "2  Spraying", "100"] {
+        for words in [
+            "events        10",
+            "line 3: action: is missing\n              and 6 more\n",
+            "1h forward, line 4",
+            "2  Spraying",
+            "100",
+        ] {
             assert!(text.contains(words), "{words}: {text}");
         }
     }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use detector::rules::{
-    self, Body, DetectionKey, Finding, GroupField, Loaded, Rule, RuleSet, RuleSource, load, load_only,
+    self, Body, DetectionKey, Finding, GroupField, Loaded, MONTH, Memory, Rule, RuleSet, RuleSource, YEAR, load,
+    load_only,
 };
 use detector::{engine, scenario};
 use domain::{DAY, HOUR, MINUTE, SECOND, Severity};
@@ -107,7 +108,7 @@ fn list(set: &RuleSet) -> Outcome {
             techniques,
             span(window(rule)),
             key(rule),
-            size(rules::memory_per_key(rule)),
+            memory(rules::memory_per_key(rule)),
             gives.to_owned(),
             if waits { "at the watermark" } else { "at once" }.to_owned(),
         ]);
@@ -140,15 +141,29 @@ fn key(rule: &Rule) -> String {
     if names.is_empty() { "(all)".to_owned() } else { names.join(",") }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a size for people")]
-fn size(bytes: usize) -> String {
-    if bytes < 1024 { format!("{bytes} B") } else { format!("{:.1} KiB", bytes as f64 / 1024.0) }
+fn memory(of: Memory) -> String {
+    match of {
+        Memory::About(bytes) => size(bytes),
+        Memory::UpTo(bytes) => format!("up to {}", size(bytes)),
+    }
 }
 
-/// `90d`, `30m`: the largest unit that divides it.
+#[expect(clippy::cast_precision_loss, reason = "a size for people")]
+fn size(bytes: usize) -> String {
+    match bytes {
+        0..1_024 => format!("{bytes} B"),
+        1_024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+    }
+}
+
+/// `90d`, `30m`, `1y`: the largest unit that divides it, as rules write it.
 fn span(micros: i64) -> String {
     let whole = |(unit, _): &&(i64, &str)| micros % unit == 0;
-    let (unit, name) = *[(DAY, "d"), (HOUR, "h"), (MINUTE, "m")].iter().find(whole).unwrap_or(&(SECOND, "s"));
+    let (unit, name) = *[(YEAR, "y"), (MONTH, "M"), (DAY, "d"), (HOUR, "h"), (MINUTE, "m")]
+        .iter()
+        .find(whole)
+        .unwrap_or(&(SECOND, "s"));
     format!("{}{name}", micros / unit)
 }
 
@@ -225,8 +240,10 @@ mod tests {
         let guessing = rule("guessing_account_sustained");
         assert_eq!((span(window(guessing)), key(guessing)), ("10m".into(), "user".into()));
         assert_eq!((size(1_000), size(2_560)), ("1000 B".into(), "2.5 KiB".into()));
+        assert_eq!(memory(Memory::UpTo(15 << 19)), "up to 7.5 MiB");
+        assert!(memory(rules::memory_per_key(rule("large_export"))).starts_with("up to"), "it sums");
         assert_eq!(key(rule("contractor_tripwire")), "user|source_ip");
-        assert_eq!(span(90 * SECOND), "90s");
+        assert_eq!([90 * SECOND, 10 * YEAR, MONTH, 30 * DAY].map(span), ["90s", "10y", "1M", "30d"]);
         assert!(list(&rules).is_ok());
     }
 

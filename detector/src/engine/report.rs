@@ -10,7 +10,7 @@ use super::episode::Episode;
 use super::exact::double;
 use super::plan::{Node, Plan};
 use super::record::key_parts;
-use crate::rules::{Body, Field, GroupField, Kind, Presence, Rule, RuleSet};
+use crate::rules::{Body, Field, GroupField, Kind, MONTH, Presence, Rule, RuleSet, YEAR};
 
 /// The id under which an episode is reported: of the rule, its revision, the key, and the event that opened the
 /// episode when it was first seen.
@@ -177,11 +177,41 @@ fn number(value: Decimal) -> String {
     value.round_dp(4).normalize().to_string()
 }
 
-/// A span in the largest unit that divides it.
+/// A span in the largest unit that divides it; months and years are the mean ones that rules ask for.
 pub(super) fn duration(micros: i64) -> String {
+    for (name, unit) in [("year", YEAR), ("month", MONTH)] {
+        match micros / unit {
+            count if count < 1 || micros % unit != 0 => {}
+            1 => return format!("1 {name}"),
+            count => return format!("{count} {name}s"),
+        }
+    }
     let units = [("d", domain::DAY), ("h", domain::HOUR), ("min", MINUTE), ("s", SECOND), ("ms", 1_000)];
     units
         .into_iter()
         .find(|(_, unit)| micros >= *unit && micros % unit == 0)
         .map_or_else(|| format!("{micros} µs"), |(name, unit)| format!("{} {name}", micros / unit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_told_as_people_wrote_them() {
+        for (micros, told) in [
+            (YEAR, "1 year"),
+            (10 * YEAR, "10 years"),
+            (12 * MONTH, "1 year"),
+            (MONTH, "1 month"),
+            (5 * MONTH, "5 months"),
+            (30 * domain::DAY, "30 d"),
+            (365 * domain::DAY, "365 d"),
+            (90 * MINUTE, "90 min"),
+            (SECOND, "1 s"),
+            (1_500, "1500 µs"),
+        ] {
+            assert_eq!(duration(micros), told);
+        }
+    }
 }

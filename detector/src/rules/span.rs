@@ -2,6 +2,10 @@
 
 use domain::{DAY, HOUR, MINUTE, SECOND};
 
+/// The mean month in microseconds, as in other readers of Sigma.
+pub const MONTH: i64 = 2_629_746 * SECOND;
+/// The mean year in microseconds: twelve of those months.
+pub const YEAR: i64 = 12 * MONTH;
 /// Longest length of time that a rule may ask for.
 const LONGEST: i64 = 10 * 366 * DAY;
 
@@ -21,8 +25,8 @@ pub(super) fn parse(text: &str) -> Result<i64, String> {
         'h' => HOUR,
         'd' => DAY,
         'w' => 7 * DAY,
-        'M' => 2_629_746 * SECOND,
-        'y' => 31_556_952 * SECOND,
+        'M' => MONTH,
+        'y' => YEAR,
         _ => return Err(wrong()),
     };
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
