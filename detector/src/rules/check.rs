@@ -26,6 +26,24 @@ pub fn check(source: &RuleSource) -> Result<Vec<Finding>, Vec<Finding>> {
 
 fn with_limits(loaded: Loaded, source: &RuleSource) -> Vec<Finding> {
     let mut findings = loaded.warnings;
+    for rule in loaded.rules.rules.iter().filter(|rule| !rule.reports) {
+        let steps = (!rule.escalate.is_empty()).then_some("escalate");
+        let mute = (rule.mute_after_close > 0).then_some("mute_after_close");
+        for key in [steps, mute].into_iter().flatten() {
+            if source.files.iter().any(|file| file.name == rule.file) {
+                findings.push(Finding {
+                    file: rule.file.clone(),
+                    line: rule.line,
+                    column: 1,
+                    severity: Weight::Warning,
+                    message: format!(
+                        "{key} changes nothing: a correlation names this rule, so it does not alert itself"
+                    ),
+                    hint: Some("it does where every correlation that names it says `generate: true`".to_owned()),
+                });
+            }
+        }
+    }
     for (at, reason) in undistributable(&loaded.rules) {
         let rule = &loaded.rules.rules[at];
         if source.files.iter().any(|file| file.name == rule.file) {
@@ -70,6 +88,27 @@ mod tests {
     fn what_kafka_cannot_run_is_a_warning() {
         let findings = check(&count("off_hours_action", "mine", ", group-by: [resource]")).unwrap();
         assert!(lines(&findings).starts_with("mine.yml:1:1: warning: this rule runs in one process only: with Kafka"));
+    }
+
+    #[test]
+    fn what_is_said_of_alerts_that_there_are_none_of_is_a_warning() {
+        let text = |analytics: &str, generate: &str| {
+            format!(
+                "title: A\nname: a\nlogsource: {{category: x}}\ndetection: {{s: {{action: x}}, condition: s}}\n\
+                 analytics: {{v: 1{analytics}}}\n---\ntitle: C\ncorrelation: {{type: event_count, rules: [a], \
+                 timespan: 5m, condition: {{gte: 3}}, group-by: [user]}}\n{generate}"
+            )
+        };
+        let said = |text: String| lines(&check(&RuleSource::text("mine.yml", text)).unwrap());
+        for (analytics, key) in
+            [(", escalate: [{at: 5, to: high}]", "escalate"), (", mute_after_close: 1d", "mute_after_close")]
+        {
+            let start = format!("mine.yml:1:1: warning: {key} changes nothing: a correlation names this rule");
+            let warnings = said(text(analytics, ""));
+            assert!(warnings.starts_with(&start) && warnings.lines().count() == 1, "{warnings}");
+            assert_eq!(said(text(analytics, "generate: true\n")), "");
+        }
+        assert_eq!(said(text("", "analytics: {v: 1, mute_after_close: 1d}\n")), "", "the outer one alerts");
     }
 
     #[test]

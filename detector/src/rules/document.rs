@@ -77,17 +77,12 @@ pub(super) fn read(node: &Node, file: &str, report: &mut Report) -> Option<Docum
         check_key(&key.text, key.at, value, section, report);
     }
     let title = match node.get("title") {
-        Some(title) => section::text(title, "title", report),
+        Some(title) => section::title(title, report),
         None => {
             report.error(node.at, "there is no title");
             None
         }
     };
-    if let (Some(title), Some(at)) = (title, node.get("title"))
-        && (title.contains(['|', ':']) || title.chars().any(char::is_control))
-    {
-        report.error(at.at, "a title holds neither | nor : nor line breaks");
-    }
     let id = node.get("id").and_then(|node| read_id(node, report));
     let name = node.get("name").and_then(|node| section::text(node, "name", report)).map(str::to_owned);
     let level = node.get("level").map_or(Some(Severity::Medium), |node| section::word(node, "level", &LEVELS, report));
@@ -199,7 +194,7 @@ fn check_key(key: &str, at: Mark, value: &Node, section: &str, report: &mut Repo
     if TEXTS.contains(&key) {
         if key == "status" {
             section::word(value, "status", &STATUS, report);
-        } else if !matches!(key, "title" | "name" | "level") && value.text().is_none() {
+        } else if !matches!(key, "title" | "id" | "name" | "level") && value.text().is_none() {
             report.error(value.at, format!("{key} must be text, not {}", value.kind()));
         }
         return;

@@ -121,7 +121,12 @@ impl<'a> Linker<'a> {
         let found = self.names.get(name).copied();
         let found = found.or_else(|| self.names.get(document::canonical_id(name)?.as_str()).copied());
         if found.is_none() {
-            let known = self.names.keys().chain(&self.set.others).copied().filter(|_| !self.findings.is_full());
+            // A filter is what nobody refers to, itself included.
+            let is_rule = |at: &usize| !matches!(self.documents[*at].draft, Draft::Filter { .. });
+            let names = self.names.iter().filter(|(_, at)| is_rule(at)).map(|(name, _)| *name);
+            let others = self.set.others.iter().copied();
+            let known = names.chain(others).filter(|known| !from.names().any(|own| own == *known));
+            let known = known.filter(|_| !self.findings.is_full());
             let near = nearest(name, known).map(|near| format!("did you mean {near}?"));
             self.findings.push(finding(from, at, format!("there is no rule {}", quoted(name)), near));
         }

@@ -7,6 +7,9 @@ use super::finding::{Mark, Report, nearest, quoted};
 use super::node::{Key, Node, Value};
 use super::span;
 
+/// Characters of a title that stand in the explanation of a score.
+const SHOWN_OF_TITLE: usize = 80;
+
 /// A map of which every key has to be known.
 pub(super) struct Section<'a> {
     /// What it is, for messages.
@@ -61,6 +64,21 @@ pub(super) fn text<'a>(node: &'a Node, what: &str, report: &mut Report) -> Optio
     }
 }
 
+/// A title: a part of lines that end and are told apart by the characters that it must not hold.
+pub(super) fn title<'a>(node: &'a Node, report: &mut Report) -> Option<&'a str> {
+    let title = text(node, "title", report)?;
+    if title.contains(['|', ':']) || title.chars().any(char::is_control) {
+        report.error(node.at, "a title holds neither | nor : nor line breaks");
+    }
+    let length = title.chars().count();
+    if length > SHOWN_OF_TITLE {
+        let message =
+            format!("the title has {length} characters; what explains a score shows the first {SHOWN_OF_TITLE}");
+        report.warn(node.at, message, None);
+    }
+    Some(title)
+}
+
 /// One text or a list of texts, each with its place.
 pub(super) fn texts<'a>(node: &'a Node, what: &str, report: &mut Report) -> Option<Vec<(Mark, &'a str)>> {
     match &node.value {
@@ -86,7 +104,14 @@ pub(super) fn duration(node: &Node, what: &str, report: &mut Report) -> Option<i
         _ => Err(format!("must be a length of time, not {}", node.kind())),
     };
     match read {
-        Ok(span) => Some(span),
+        Ok(span) => {
+            if let Some(count) = node.text().and_then(|text| text.strip_suffix('M')) {
+                let months = if span == span::MONTH { "month" } else { "months" };
+                let message = format!("{what} {count}M is {count} {months} of 30.44 days; minutes are {count}m");
+                report.warn(node.at, message, Some("in days, as in 30d, it cannot be mistaken".to_owned()));
+            }
+            Some(span)
+        }
         Err(message) => {
             report.error(node.at, format!("{what} {message}"));
             None

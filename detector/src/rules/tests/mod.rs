@@ -3,6 +3,7 @@
 mod correlations;
 mod detections;
 mod overlay;
+mod page;
 mod strict;
 
 use domain::{Activity, Timestamp, wire};

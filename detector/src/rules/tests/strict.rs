@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::{correlation, detection, lines, load, loaded, refused, rules};
+use super::{ID, correlation, detection, lines, load, loaded, refused, rules};
 use crate::rules::{RuleSource, Weight};
 
 fn base() -> String {
@@ -73,6 +73,7 @@ fn documents_are_strict() {
         (text.replace("Rule 1", "a | b"), "neither | nor :"),
         (text.replace("Rule 1", "7"), "title must be text, not a number"),
         (text.replace("id: 0b6f", "id: xb6f"), "is no UUID"),
+        (text.replace(&format!("id: {ID}01"), "id: 5"), "id must be text, not a number"),
         (text.replace("logsource: {category: activity}\n", ""), "there is no logsource"),
         (format!("{text}level: urgent\n"), "unknown level `urgent`"),
         (format!("{text}level: High\n"), "did you mean high?"),
@@ -133,6 +134,47 @@ fn what_is_wrong_is_told_once() {
         refused(&[base(), correlation(2, "type: event_count, rules: [d1], timespan: 5m, condition: {GTE: 3}", "")])
             .contains("did you mean gte?")
     );
+    for id in ["5", "[x]", "true", "''"] {
+        let findings = refused(&[base().replace(&format!("{ID}01"), id)]);
+        assert_eq!(findings.lines().count(), 1, "{id}: {findings}");
+    }
+}
+
+#[test]
+fn what_is_near_is_something_else_than_the_author_and_no_filter() {
+    let filter = |title: &str, rule: &str| {
+        format!(
+            "title: {title}\nlogsource: {{category: x}}\nfilter: {{rules: [{rule}], s: {{a: b}}, condition: not s}}\n"
+        )
+    };
+    let findings = refused(&[base(), filter("F", "q")]);
+    assert_eq!(findings, "t.yml:11:18: error: there is no rule `q`\n", "not F, which is the filter itself");
+    let findings = refused(&[base(), filter("d11", "d1"), filter("Other", "d12")]);
+    assert!(findings.contains("there is no rule `d12` (did you mean d1?)"), "{findings}");
+    let section = "type: event_count, rules: [c22], timespan: 5m, condition: {gte: 3}";
+    let findings = refused(&[base(), correlation(2, section, "")]);
+    assert!(!findings.contains("c2?"), "{findings}");
+}
+
+#[test]
+fn what_may_be_other_than_it_was_meant_is_a_warning() {
+    let section =
+        |timespan: &str| format!("type: event_count, rules: [d1], timespan: {timespan}, condition: {{gte: 3}}");
+    for (timespan, told) in [
+        ("5M", "timespan 5M is 5 months of 30.44 days; minutes are 5m (in days, as in 30d, it cannot be mistaken)"),
+        ("1M", "timespan 1M is 1 month of 30.44 days; minutes are 1m"),
+    ] {
+        let warnings = lines(&rules(&[base(), correlation(2, &section(timespan), "")]).warnings);
+        assert!(warnings.contains(told) && warnings.lines().count() == 1, "{warnings}");
+    }
+    for timespan in ["5m", "30d", "1y"] {
+        assert_eq!(lines(&rules(&[base(), correlation(2, &section(timespan), "")]).warnings), "");
+    }
+    for (length, told) in
+        [(80, ""), (81, "t.yml:1:8: warning: the title has 81 characters; what explains a score shows the first 80\n")]
+    {
+        assert_eq!(lines(&rules(&[base().replace("Rule 1", &"ä".repeat(length))]).warnings), told);
+    }
 }
 
 #[test]
