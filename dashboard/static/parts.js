@@ -19,6 +19,11 @@ export function standing(alert) {
   return h("span", { class: "badge open" }, "Open");
 }
 
+/** Where the columns of an alert's state and time have no room. */
+export function onPhones(state, alert) {
+  return h("div", { class: "phone" }, state, time(alert.last_event_at, "ago"));
+}
+
 /** The outcome of an activity, where it is not a success. */
 export function outcome(of) {
   if (!of || of === "success") return null;
@@ -139,7 +144,9 @@ function fill(place, made, next = null) {
 
 /** Gives the focus, where nothing has it any more, to where whoever had it goes on. */
 export function refocus(element) {
-  if (document.activeElement === document.body || !document.activeElement) element?.focus({ preventScroll: true });
+  const focused = document.activeElement;
+  // What is hidden keeps it until the page is drawn.
+  if (!focused || focused === document.body || !focused.getClientRects().length) element?.focus({ preventScroll: true });
 }
 
 /**

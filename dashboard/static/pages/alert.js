@@ -4,7 +4,7 @@ import { at, call, get } from "../api.js";
 import { against, eventLine } from "../charts.js";
 import { h, put } from "../dom.js";
 import { MINUTE, count, duration, number, time, words } from "../format.js";
-import { activities, alertLink, empty, facts, loading, long, notice, panel, severity, standing, table, technique, userLink, waiting } from "../parts.js";
+import { activities, alertLink, empty, facts, loading, long, notice, onPhones, panel, severity, standing, table, technique, userLink, waiting } from "../parts.js";
 import { follow } from "../stream.js";
 import { exception, triage } from "./triage.js";
 
@@ -173,7 +173,7 @@ function aboutRule(alert, rules) {
 export function shortList(caption, alerts, { stored = true, mark = () => null } = {}) {
   return table(caption, [
     ["Severity", (alert) => severity(alert.severity), "narrow"],
-    ["What", (alert) => [mark(alert), stored ? alertLink(alert) : h("span", { class: "row-title" }, alert.rule), h("div", {}, long(alert.explanation, "soft small"))], "grow"],
+    ["What", (alert) => [mark(alert), stored ? alertLink(alert) : h("span", { class: "row-title" }, alert.rule), h("div", {}, long(alert.explanation, "soft small")), stored ? onPhones(standing(alert), alert) : null], "grow"],
     ["Last event", (alert) => time(alert.last_event_at, "ago"), "mid narrow"],
     stored && ["State", standing, "mid narrow"],
   ].filter(Boolean), alerts);

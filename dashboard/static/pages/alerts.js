@@ -3,7 +3,7 @@
 import { at, call, get, user } from "../api.js";
 import { announce, field, h, put, select } from "../dom.js";
 import { count, time } from "../format.js";
-import { alertLink, empty, loading, long, notice, panel, refocus, severity, standing, subject, table, waiting } from "../parts.js";
+import { alertLink, empty, loading, long, notice, onPhones, panel, refocus, severity, standing, subject, table, waiting } from "../parts.js";
 import { calmly } from "../still.js";
 import { follow } from "../stream.js";
 import { VERDICTS, difference } from "./triage.js";
@@ -90,7 +90,7 @@ export function show(place, frame) {
       const shown = table(`Alerts, ${wanted.order ? "the most severe" : "newest"} first`, [
         [h("span", { class: "hidden" }, "Choose"), chosen.box, "narrow"],
         ["Severity", (alert) => severity(alert.severity), "narrow"],
-        ["What", (alert) => [alertLink(alert), h("div", {}, long(alert.explanation, "soft small"))], "grow"],
+        ["What", (alert) => [alertLink(alert), h("div", {}, long(alert.explanation, "soft small")), onPhones(chosen.state(alert), alert)], "grow"],
         ["About", subject, "person-cell mid"],
         ["Last event", (alert) => time(alert.last_event_at, "ago"), "mid narrow"],
         ["State", (alert) => chosen.state(alert), "mid narrow"],
@@ -193,7 +193,7 @@ function selection(done) {
       const was = ticked.get(id);
       if (now[i] && was) {
         ticked.set(id, now[i]);
-        if (states.has(id)) put(states.get(id), standing(now[i]));
+        for (const cell of states.get(id) ?? []) put(cell, standing(now[i]));
       }
       return h("li", {}, was ? alertLink(was) : id, ", ", was?.user ?? was?.ip ?? "", ": ", now[i] && was ? difference(was, now[i]) : "cannot be read at the moment.");
     });
@@ -229,7 +229,7 @@ function selection(done) {
   };
   const state = (alert) => {
     const cell = h("span", {}, standing(alert));
-    states.set(alert.alert_id, cell);
+    states.set(alert.alert_id, [...(states.get(alert.alert_id) ?? []), cell]);
     return cell;
   };
   return { bar, box, state, clear };

@@ -118,6 +118,9 @@ async fn every_page_fits_a_phone_and_turns_dark() {
         themes.push(browser.run("return getComputedStyle(document.body).backgroundColor", json!([])).await);
         assert_eq!(browser.run(CONTRAST, json!([])).await, json!([]), "contrast below 4.5 in {scheme}");
     }
+    // Nor is a phone told less of what stands in a list.
+    browser.go("/#/alerts").await;
+    browser.shows("main tbody", "Acknowledged").await;
     assert!(themes[0] == themes[2] && themes[1] == themes[3] && themes[0] != themes[1], "{themes:?}");
     // What is chosen by hand holds against the system, also after a reload.
     browser.press("t").await;

@@ -60,11 +60,13 @@ async fn an_exception_is_made_of_an_alert_and_ended_among_the_rules() {
     browser.enter("textarea[name=why]", "A drill.").await;
     browser.click("#make-exception").await;
     browser.shows("details [role=status]", "user bob stay out of the queue").await;
+    let _ = browser.until("document.activeElement.matches('details[open] > summary')").await;
     let made = admin.get("/api/exceptions").await.expect(200).rows().remove(0);
     assert_eq!((&made["key"], &made["rule_id"]), (&json!({ "user": "bob" }), &alert["rule_id"]));
     browser.go("/#/rules").await;
     browser.click("[aria-labelledby=exceptions-title] tbody button").await;
     browser.shows("[aria-labelledby=exceptions-title]", "None.").await;
+    let _ = browser.until("document.activeElement.id === 'exceptions-title'").await;
     browser.click("[aria-labelledby=exceptions-title] input[type=checkbox]").await;
     browser.shows("[aria-labelledby=exceptions-title] tbody", "Ended").await;
     assert!(admin.get("/api/exceptions").await.expect(200).rows().is_empty());

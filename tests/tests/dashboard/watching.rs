@@ -103,6 +103,7 @@ async fn several_alerts_are_judged_at_once() {
     browser.enter(".chosen input", "A drill, announced by mail.").await;
     browser.click(".chosen button[type=submit]").await;
     let _ = browser.until("document.querySelector('.chosen').hidden").await;
+    let _ = browser.until("document.activeElement.id === 'queue-title'").await;
     let closed = app.supervisor().await.get("/api/alerts?status=closed").await.expect(200).rows();
     let mut users: Vec<_> = closed.iter().filter_map(|alert| alert["user"].as_str()).collect();
     users.sort_unstable();
