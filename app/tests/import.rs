@@ -1,5 +1,9 @@
 //! An existing installation is taken over: on a MariaDB that `TEST_MYSQL_URL` names, filled with its schema.
 
+#[allow(dead_code, reason = "other tests use the rest of it")]
+#[path = "common/port.rs"]
+mod port;
+
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -145,7 +149,7 @@ async fn an_existing_installation_is_taken_over_once_and_its_users_keep_their_pa
 
 /// Starts the server and speaks with it as the old frontend does.
 fn talk(folder: &std::path::Path) {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port();
+    let port = port::free_port();
     let mut server = Command::new(env!("CARGO_BIN_EXE_security-analytics"))
         .env("DATA_DIR", folder)
         .env("TIME_ZONE", "UTC")

@@ -17,6 +17,12 @@ pub(crate) fn program(folder: &Path, words: &[&str]) -> Command {
     command
 }
 
+/// Working hours, in UTC, that are neither now nor soon, whenever this runs.
+pub(crate) fn hours_far_from_now() -> &'static str {
+    let hour = domain::Clock::now(&domain::SystemClock).micros().rem_euclid(domain::DAY) / domain::HOUR;
+    if hour < 12 { "Mon-Sun 20:00-21:00" } else { "Mon-Sun 03:00-04:00" }
+}
+
 /// A running server; killed when the test is over, however it ends.
 pub(crate) struct Server {
     pub(crate) child: Child,

@@ -1,11 +1,11 @@
 //! What is typed where MariaDB and Kafka are, on those that `TEST_MYSQL_URL` and `TEST_KAFKA_BROKERS` name.
 
 use std::fs;
-use std::net::TcpListener;
 
 use sqlx::{AssertSqlSafe, Connection, Executor, MySqlConnection};
 
 use crate::block;
+use crate::port::free_port;
 use crate::shell::{Folder, available};
 
 /// A database and topics of this test's own.
@@ -64,15 +64,10 @@ impl Site {
     }
 }
 
-fn free() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").to_string()
-}
-
 #[tokio::test]
 async fn who_outgrows_one_machine_types_what_the_pages_say() {
     let Some(site) = Site::new().await else { return };
-    let (api, ingest, detector) = (free(), free(), free());
+    let [api, ingest, detector] = [(); 3].map(|()| format!("127.0.0.1:{}", free_port()));
     let grow = site
         .own(&block("README.md", "export DATABASE_URL="))
         .replace("ADMIN_PASSWORD=...", "ADMIN_PASSWORD='correct horse battery'")

@@ -12,6 +12,9 @@
 //! A command of the program is read by its own command line wherever it stands, also where it cannot be run here.
 
 mod distributed;
+#[allow(dead_code, reason = "other tests use the rest of it")]
+#[path = "../common/port.rs"]
+mod port;
 mod references;
 #[allow(dead_code, reason = "other tests use the rest of it")]
 #[path = "../common/server.rs"]
@@ -158,6 +161,9 @@ fn the_first_screen_is_as_the_readme_shows_it() {
 #[test]
 fn what_the_readme_offers_next_can_be_typed() {
     let Some(folder) = available(&["bash", "curl"]).then(Folder::new) else { return };
+    // Of the server and of all that is typed beside it: an attack at night must not become one by day meanwhile.
+    let hours = format!("TIME_ZONE=UTC\nWORKING_HOURS={}\n", server::hours_far_from_now());
+    fs::write(folder.path().join(".env"), hours).expect("written");
     let server = folder.serve(&[]);
     fs::write(folder.path().join("FILE.ndjson"), failures(5)).expect("written");
     let next = block("README.md", "alias security-analytics=").replace("'PASSWORD'", &folder.password());
@@ -205,8 +211,8 @@ fn a_webhook_is_made_and_its_messages_taken_as_the_page_says() {
     let Some(folder) = available(&["bash", "curl", "python3"]).then(Folder::new) else { return };
     fs::write(folder.path().join("own.toml"), "webhook_allowed_networks = \"127.0.0.0/8\"\n").expect("written");
     let server = folder.serve(&["--config", "own.toml"]);
-    // Ports that are free now; the page's are for people.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    // The page's ports are for people.
+    let port = port::free_port();
     let login = block("README.md", "api=http").replace("127.0.0.1:5000", &server.address.to_string());
     let (login, _) = login.replace("PASSWORD", &folder.password()).split_once("\nfor ").map_or_else(
         || panic!("the README logs in before it guesses"),
@@ -214,11 +220,11 @@ fn a_webhook_is_made_and_its_messages_taken_as_the_page_says() {
     );
     let made = block("docs/webhooks.md", "curl -s $api/webhooks");
     let (make, test) = made.split_once("curl -s -X POST").expect("two commands");
-    let make = make.replace("https://soc.example.org/alerts", &format!("http://{free}/"));
+    let make = make.replace("https://soc.example.org/alerts", &format!("http://127.0.0.1:{port}/"));
     let answer = parsed(&folder.bash(&format!("{login}\n{make}")));
     let secret = answer["secret"].as_str().expect("a secret");
     let receiver = text::fenced("docs/webhooks.md", "python").remove(0).text;
-    fs::write(folder.path().join("receiver.py"), receiver.replace("8001", &free.port().to_string())).expect("written");
+    fs::write(folder.path().join("receiver.py"), receiver.replace("8001", &port.to_string())).expect("written");
     // Until it listens, the test says that it does not.
     let script = format!(
         "WEBHOOK_SECRET={secret} python3 receiver.py >told 2>log & receiver=$!; trap 'kill $receiver' EXIT\n{login}\n\

@@ -6,7 +6,8 @@ use domain::{Clock, SystemClock};
 
 use crate::audit::Site;
 use crate::clients::Work;
-use crate::process::{PASSWORD, Process, free_port};
+use crate::port::free_port;
+use crate::process::{PASSWORD, Process};
 
 /// Times that the program is killed.
 const ROUNDS: usize = 4;

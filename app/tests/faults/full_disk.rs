@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::audit::Site;
 use crate::clients::Work;
-use crate::process::{PASSWORD, Process, free_port};
+use crate::port::free_port;
+use crate::process::{PASSWORD, Process};
 
 /// A small file system, gone when dropped.
 struct Disk(tempfile::TempDir);

@@ -17,6 +17,9 @@ mod distributed;
 mod embedded;
 mod full_disk;
 mod http;
+#[allow(dead_code, reason = "other tests use the rest of it")]
+#[path = "../common/port.rs"]
+mod port;
 mod process;
 mod receiver;
 mod servers;

@@ -1,8 +1,6 @@
 //! A process of the program.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use hyper::Method;
@@ -16,19 +14,6 @@ pub(crate) const PASSWORD: &str = "correct-horse-battery";
 /// The program under test.
 pub(crate) fn program() -> &'static str {
     env!("CARGO_BIN_EXE_security-analytics")
-}
-
-/// The first of two ports in a row that nobody listens on. What is started again comes back to its port, so they lie below
-/// those that the system gives to connections.
-pub(crate) fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let begin = u16::try_from(std::process::id() % 5_000).unwrap_or(0) * 2;
-    loop {
-        let port = 20_000 + (begin + NEXT.fetch_add(2, Ordering::Relaxed)) % 10_000;
-        if [port, port + 1].iter().all(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()) {
-            return port;
-        }
-    }
 }
 
 /// It runs until it is killed, dropped, or asked to end.

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::process::free_port;
+use crate::port::free_port;
 
 /// Both servers; stopped when dropped.
 pub(crate) struct Servers {
@@ -31,11 +31,16 @@ impl Servers {
         let servers = Self { scripts: scripts.into(), folder, mariadb: free_port(), kafka: free_port() };
         servers.run("mariadb", "start", Some(servers.mariadb));
         // The script gives the broker a random id, and one that begins with a hyphen is taken for an option.
-        if !servers.done("kafka", "start", Some(servers.kafka)) {
-            // What it has begun, if anything.
-            let _ = std::fs::remove_dir_all(servers.folder.path().join("kafka"));
-            servers.run("kafka", "start", Some(servers.kafka));
-        }
+        let started = (0..5).any(|_| {
+            let started = servers.done("kafka", "start", Some(servers.kafka));
+            if !started {
+                // It may still be on its way up, and would answer in the place of the next one.
+                servers.run("kafka", "kill", None);
+                let _ = std::fs::remove_dir_all(servers.folder.path().join("kafka"));
+            }
+            started
+        });
+        assert!(started, "Kafka does not start");
         Some(servers)
     }
 

@@ -202,7 +202,7 @@ async fn one_leads_at_a_time(ground: Ground) {
     }
     lease.release().await.expect("release");
     let mut next = None;
-    for _ in 0..50 {
+    for _ in 0..3_000 {
         next = other.try_lead("relay").await.expect("lead");
         if next.is_some() {
             break;

@@ -12,6 +12,8 @@ async fn guess(app: &TestApp) {
         let answer = call.send().await;
         assert!(matches!(answer.status, 401 | 429));
     }
+    // What follows looks at one state of things.
+    app.settled().await;
 }
 
 async fn app() -> TestApp {

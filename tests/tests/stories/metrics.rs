@@ -35,7 +35,8 @@ async fn what_happens_is_counted_and_every_figure_says_what_it_is() {
         "security_analytics_journal_rows",
         "security_analytics_process_resident_memory_bytes",
         "severity=\"Low\"",
-        "security_analytics_bcrypt_waiting 0",
+        // How many is everybody's matter who is in this process.
+        "\nsecurity_analytics_bcrypt_waiting ",
         "security_analytics_lateness_seconds 300\n",
         "security_analytics_database_ready 1\n",
     ] {

@@ -37,7 +37,7 @@ async fn a_person_at_a_walking_pace_is_neither_limited_nor_reported() {
 
 #[tokio::test]
 async fn a_script_that_reads_lists_is_reported_at_once() {
-    let app = TestApp::start().await;
+    let app = TestApp::builder().frozen(MORNING).start().await;
     let (sam, erin) = (app.supervisor().await, app.employee().await);
     for _ in 0..40 {
         let _ = erin.get("/api/inventory/").await.expect(200);
@@ -100,18 +100,20 @@ async fn what_a_browser_says_of_itself_is_no_evidence() {
 
 /// The next event of a stream, without comments.
 async fn event(stream: &mut story_tests::Open) -> Option<String> {
-    loop {
-        let piece = tokio::time::timeout(Duration::from_secs(20), stream.next()).await.expect("in time")?;
-        let text = String::from_utf8(piece.to_vec()).expect("text");
-        if text.contains("data:") {
-            return Some(text);
+    let next = async {
+        loop {
+            let text = String::from_utf8(stream.next().await?.to_vec()).expect("text");
+            if text.contains("data:") {
+                return Some(text);
+            }
         }
-    }
+    };
+    tokio::time::timeout(Duration::from_secs(60), next).await.expect("in time")
 }
 
 #[tokio::test]
 async fn alerts_stream_while_the_session_lives() {
-    let app = TestApp::start().await;
+    let app = TestApp::builder().frozen(MORNING).start().await;
     let (sam, erin) = (app.supervisor().await, app.employee().await);
     let mut stream = sam.call("GET", "/api/alerts/stream").open().await;
     assert_eq!(stream.status, 200);
@@ -128,9 +130,12 @@ async fn alerts_stream_while_the_session_lives() {
     let mut later = sam.call("GET", "/api/alerts/stream").header("last-event-id", &id).open().await;
     let change = json!({ "status": "acknowledged" });
     let path = format!("/api/alerts/{}", alert["alert_id"].as_str().expect("an id"));
+    app.pass(SECOND);
     let _ = sam.patch(&path, change).await.expect(200);
     while !event(&mut later).await.expect("an event").contains("acknowledged") {}
     let _ = sam.post("/api/auth/logout", json!({})).await.expect(200);
+    // Every five seconds it is looked whether the session lives.
+    app.pass(5 * SECOND);
     while event(&mut later).await.is_some() {}
     let _ = app.employee().await.get("/api/alerts/stream").await.expect(403);
 }

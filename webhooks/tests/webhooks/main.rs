@@ -183,7 +183,8 @@ async fn who_dies_before_it_is_recorded_sends_it_again_under_the_same_id() {
 
 #[tokio::test]
 async fn an_end_does_not_wait_for_who_is_slow() {
-    let scene = Scene::new().await;
+    // Longer than the end may take, on any machine.
+    let scene = Scene::with(|settings| settings.timeout = Duration::from_secs(600)).await;
     let receiver = Receiver::start(|_| Reply::Never).await;
     let webhook = scene.webhook("slow", &receiver.url("/"), WebhookFormat::Standard).await;
     scene.raise("ada", Severity::High).await;
@@ -191,7 +192,7 @@ async fn an_end_does_not_wait_for_who_is_slow() {
     receiver.next().await;
     let begun = std::time::Instant::now();
     worker.end().await;
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     let row = scene.eventually(&webhook, |_| true).await;
     assert_eq!((row.state, row.attempts), (DeliveryState::Pending, 0), "the next start sends it again");
 }
@@ -289,10 +290,10 @@ async fn a_network_that_is_not_allowed_any_more_is_not_reached() {
 #[tokio::test]
 async fn what_cannot_be_reached_is_told_in_words_without_the_secret() {
     let scene = Scene::new().await;
-    let closed = {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        listener.local_addr().expect("an address")
-    };
+    // Nobody listens there, and nobody else is given it.
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let closed = socket.local_addr().expect("an address");
     let silent = Receiver::start(|_| Reply::Nonsense).await;
     let plain = silent.url("/secret").replace("http://", "https://");
     for (name, url, said) in [

@@ -109,7 +109,7 @@ impl Receiver {
     /// The next request.
     pub(crate) async fn next(&self) -> Got {
         let mut got = self.got.lock().await;
-        let next = tokio::time::timeout(Duration::from_secs(20), got.recv()).await;
+        let next = tokio::time::timeout(Duration::from_secs(60), got.recv()).await;
         next.expect("a request in time").expect("a request")
     }
 }

@@ -27,8 +27,8 @@ use population::Population;
 
 /// How often something is posted and the alerts are looked at: well within what one session may ask.
 const TICK: Duration = Duration::from_millis(100);
-/// How long an alert may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long an alert may take, also from a server that is busy.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// For how long the key is good after the run: should this be killed before it revokes it, it ends by itself.
 const LEFT: i64 = 10 * MINUTE;
 
