@@ -12,7 +12,7 @@
 //! | `data` | the data directory: its lock, what is kept in it, opening the database |
 //! | `webhooks` | the sender of webhooks: its worker, and what the API asks of it |
 //! | `lifecycle` | signals, tasks, the two stages of the end |
-//! | `readiness`, `metrics` | how far the workers are; what Prometheus is told |
+//! | `readiness`, `metrics` | whether the database takes changes, how far the workers are; what Prometheus is told |
 //! | `logging` | text on a terminal, JSON elsewhere |
 //! | `telemetry`, `tls` | spans to a collector (feature `otel`) |
 //! | [`failure`] | why a command did not do what was asked: one line and an exit code |
