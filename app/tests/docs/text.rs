@@ -121,6 +121,7 @@ pub(crate) fn words(command: &str) -> Vec<String> {
     let plain = command.replace("]...", "").replace(['[', ']'], "");
     let put = |word: &str| match word {
         "ID" => "1".to_owned(),
+        "READER" => "detector".to_owned(),
         "TIME" => "2026-01-01".to_owned(),
         word => word.to_owned(),
     };
