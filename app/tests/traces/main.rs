@@ -7,6 +7,9 @@
 
 mod collector;
 #[allow(dead_code, reason = "other tests use the rest of it")]
+#[path = "../common/port.rs"]
+mod port;
+#[allow(dead_code, reason = "other tests use the rest of it")]
 #[path = "../common/server.rs"]
 mod server;
 
@@ -76,7 +79,9 @@ fn a_request_and_what_follows_from_it_are_one_trace() {
     assert_eq!(server.request("GET", path, Some(&token), None).expect("an answer").0, 404);
     let spans = collector.until("the alert", |spans| {
         let done = in_trace(spans, "alert").len() > 1
-            && in_trace(spans, "ingest journal").len() == 5
+            && ["POST /api/auth/login", "ingest journal", "detect journal"]
+                .iter()
+                .all(|name| in_trace(spans, name).len() == 5)
             && spans.iter().any(|span| span.name == "GET /api/inventory/{item_id}");
         done.then(|| spans.to_vec())
     });
@@ -148,7 +153,9 @@ fn posted_events_are_in_the_trace_of_their_request_or_in_their_own() {
     assert_eq!((answer.0, &answer.1["accepted"]), (202, &json!(3)), "{}", answer.1);
     let spans = collector.until("both", |spans| {
         let of = |trace: &str| spans.iter().any(|span| span.trace == trace && span.name == "detect journal");
-        (of(TRACE) && of(&own[3..35])).then(|| spans.to_vec())
+        // What a request leads to may end before it.
+        let request = !in_trace(spans, "POST /api/logs").is_empty();
+        (of(TRACE) && of(&own[3..35]) && request).then(|| spans.to_vec())
     });
     are_children(&in_trace(&spans, "detect journal"), &in_trace(&spans, "POST /api/logs"));
     assert_eq!(in_trace(&spans, "detect journal").len(), 1);
@@ -174,17 +181,20 @@ fn what_the_caller_does_not_sample_is_not_exported() {
 #[test]
 fn a_collector_that_is_away_or_silent_disturbs_nobody() {
     let silent = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let away = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("bound");
-    for address in [away, silent.local_addr().expect("bound")] {
+    let silent = silent.local_addr().expect("bound");
+    let (_socket, away) = port::closed();
+    for address in [away, silent] {
         let folder = folder();
-        let (mut server, log) = start(&folder, &format!("http://{address}"), &[("OTEL_BSP_MAX_QUEUE_SIZE", "8")]);
+        // Ten minutes for an answer: longer than the end may take, on any machine.
+        let more = [("OTEL_BSP_MAX_QUEUE_SIZE", "8"), ("OTEL_EXPORTER_OTLP_TIMEOUT", "600000")];
+        let (mut server, log) = start(&folder, &format!("http://{address}"), &more);
         let (status, token) = server.log_in("admin", PASSWORD);
         assert_eq!(status, 200);
         for _ in 0..30 {
             assert_eq!(server.request("GET", "/api/auth/me", Some(&token), None).expect("an answer").0, 200);
         }
         let told = loop {
-            let line = log.recv_timeout(Duration::from_secs(30)).expect("a line that says so");
+            let line = log.recv_timeout(Duration::from_secs(60)).expect("a line that says so");
             if line.contains("spans are lost") {
                 break line;
             }
@@ -197,7 +207,7 @@ fn a_collector_that_is_away_or_silent_disturbs_nobody() {
         let begun = Instant::now();
         server.signal("-TERM");
         assert!(server.child.wait().expect("it ends").success());
-        assert!(begun.elapsed() < Duration::from_secs(5), "{address}: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(60), "{address}: {:?}", begun.elapsed());
         let again = log.iter().filter(|line| line.contains("spans are lost")).count();
         assert_eq!(again, 0, "said once");
     }
@@ -256,10 +266,20 @@ fn over_kafka(database: &str, brokers: &str, name: &str) {
     let (server, _log) = start(&folder, &format!("http://{}", collector.address), &settings);
     guess(&server, "eve");
     let spans = collector.until("the alert", |spans| {
-        let done = !in_trace(spans, "alert").is_empty()
-            && ["send activity", "send activity.by-source", "ingest activity", "detect activity"]
-                .iter()
-                .all(|name| in_trace(spans, name).len() == 5);
+        // What looked at the last event may end after its alert.
+        let looked = |alert: &&Span| spans.iter().any(|span| span.id == alert.parent);
+        let alerts = in_trace(spans, "alert");
+        let done = !alerts.is_empty()
+            && alerts.iter().all(looked)
+            && [
+                "POST /api/auth/login",
+                "send activity",
+                "send activity.by-source",
+                "ingest activity",
+                "detect activity",
+            ]
+            .iter()
+            .all(|name| in_trace(spans, name).len() == 5);
         done.then(|| spans.to_vec())
     });
     let requests = in_trace(&spans, "POST /api/auth/login");
