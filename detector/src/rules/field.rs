@@ -149,7 +149,7 @@ pub(super) enum Member<'a> {
     /// An attribute that is no text: a number, a boolean, a list or an object.
     Json(&'a Value),
     /// What the objects of a list have at the path, one value or more.
-    Many(Vec<&'a Value>),
+    Many(Box<[&'a Value]>),
 }
 
 impl<'a> Member<'a> {
@@ -160,7 +160,7 @@ impl<'a> Member<'a> {
     fn within(list: &'a [Value], path: &str) -> Self {
         let mut found = Vec::new();
         collect(list, path, &mut found);
-        if found.is_empty() { Self::Absent } else { Self::Many(found) }
+        if found.is_empty() { Self::Absent } else { Self::Many(found.into()) }
     }
 }
 
@@ -323,7 +323,7 @@ mod tests {
         let mut activity = activity();
         activity.attributes = serde_json::from_str(&format!(r#"{{"a": {inner}, "o": {{"a": {inner}}}}}"#)).unwrap();
         let found = |path: &str| match Field::resolve(path).member(&activity) {
-            Member::Many(values) => values.into_iter().map(ToString::to_string).collect(),
+            Member::Many(values) => values.iter().map(ToString::to_string).collect(),
             Member::Absent => Vec::new(),
             other => panic!("{path}: {other:?}"),
         };
