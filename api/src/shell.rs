@@ -91,6 +91,15 @@ pub(crate) async fn wrap(State(clock): State<SharedClock>, mut request: Request,
     response
 }
 
+/// Writes a [`Line`] at a level, and what belongs to that one alone.
+macro_rules! written {
+    ($level:ident, $line:expr, $message:literal $(, $more:ident)*) => {{
+        let Line { request_id, method, route, status, user_id, key_name, event_id, took_ms } = $line;
+        let event_id = event_id.map(tracing::field::display);
+        tracing::$level!(request_id, method, route, status, user_id, key_name, event_id, took_ms, $($more,)* $message);
+    }};
+}
+
 /// What the log says of a request.
 struct Asked {
     begun: Instant,
@@ -106,67 +115,34 @@ impl Asked {
         let status = response.status();
         if status.is_server_error() {
             let cause = response.extensions().get::<Problem>().and_then(Problem::cause).unwrap_or("none told");
-            return self.line(id, response, |line| {
-                let Line { request_id, method, route, status, user_id, key_name, took_ms, .. } = line;
-                let path = self.uri.path();
-                tracing::error!(
-                    request_id,
-                    method,
-                    path,
-                    route,
-                    status,
-                    user_id,
-                    key_name,
-                    took_ms,
-                    cause,
-                    "request failed"
-                );
-            });
-        }
-        let is_known = id.0.who.get().is_some();
-        if status.is_client_error() && is_known && status != StatusCode::TOO_MANY_REQUESTS {
-            self.line(id, response, |line| {
-                let Line { request_id, method, route, status, user_id, key_name, event_id, took_ms } = line;
-                tracing::info!(
-                    request_id,
-                    method,
-                    route,
-                    status,
-                    user_id,
-                    key_name,
-                    event_id,
-                    took_ms,
-                    "request refused"
-                );
-            });
+            let (line, path) = (Line { event_id: None, ..self.line(id, response) }, self.uri.path());
+            written!(error, line, "request failed", path, cause);
+        } else if status.is_client_error() && id.0.who.get().is_some() && status != StatusCode::TOO_MANY_REQUESTS {
+            written!(info, self.line(id, response), "request refused");
         } else if tracing::enabled!(tracing::Level::DEBUG) {
-            self.line(id, response, |line| {
-                let Line { request_id, method, route, status, user_id, key_name, event_id, took_ms } = line;
-                tracing::debug!(request_id, method, route, status, user_id, key_name, event_id, took_ms, "request");
-            });
+            written!(debug, self.line(id, response), "request");
         }
     }
 
-    fn line(&self, id: &RequestId, response: &Response, write: impl FnOnce(Line<'_>)) {
+    fn line<'a>(&'a self, id: &'a RequestId, response: &Response) -> Line<'a> {
         let Noted { id, who, made, left } = id.0.as_ref();
         // What a handler made is stored where it says so.
         let is_stored = response.extensions().get::<Recorded>().is_some();
-        let event_id = left.get().or_else(|| made.get().filter(|_| is_stored)).map(Uuid::to_string);
         let (user_id, key_name) = match who.get() {
             Some(Who::User(user_id)) => (Some(*user_id), None),
             Some(Who::Key(key)) => (None, Some(key.name.as_str())),
             None => (None, None),
         };
-        write(Line {
+        Line {
             request_id: id,
             method: trace::known(&self.method),
             route: self.route.as_ref().map(trace::pattern),
             status: response.status().as_u16(),
             user_id,
             key_name,
-            event_id: event_id.as_deref(),
+            event_id: left.get().or_else(|| made.get().filter(|_| is_stored)).copied(),
             took_ms: u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-        });
+        }
     }
 }
 
@@ -178,7 +154,7 @@ struct Line<'a> {
     status: u16,
     user_id: Option<i64>,
     key_name: Option<&'a str>,
-    event_id: Option<&'a str>,
+    event_id: Option<Uuid>,
     took_ms: u64,
 }
 

@@ -1,4 +1,5 @@
-//! Whether the database takes changes, and how far the workers are: what `GET /api/health/ready` tells, the dashboard's page of the system and Prometheus.
+//! Whether the database takes changes, and how far the workers are: what `GET /api/health/ready` tells, the dashboard's
+//! page of the system and Prometheus.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

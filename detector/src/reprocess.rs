@@ -44,7 +44,8 @@ pub struct Reprocessed {
 }
 
 /// Runs the rules over the activities that happened from `from` to `to`, and stores the alerts that opened there and are
-/// missing, or ended as less than they are with what came late. Running it again stores nothing twice. One at a time is the caller's business.
+/// missing, or ended as less than they are with what came late. Running it again stores nothing twice. One at a time is
+/// the caller's business.
 ///
 /// # Errors
 /// The database failed; what was stored so far stays.

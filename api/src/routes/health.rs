@@ -36,7 +36,7 @@ struct Alive {
 #[expect(dead_code, reason = "describes what the hook for readiness tells")]
 pub(super) struct Workers {
     /// Whether the database takes changes.
-    #[schema(schema_with = database)]
+    #[schema(schema_with = dependency)]
     database: String,
     /// Activities that wait in the journal.
     journal_rows: i64,
@@ -58,7 +58,7 @@ pub(super) struct Workers {
     /// Activities that came behind the watermark, since the start.
     behind: u64,
     /// Whether the brokers answer; where there are some.
-    #[schema(schema_with = kafka)]
+    #[schema(schema_with = dependency)]
     kafka: Option<String>,
     /// The partitions that this process works on; where there are brokers.
     #[schema(nullable = false)]
@@ -68,12 +68,8 @@ pub(super) struct Workers {
     relay: Option<String>,
 }
 
-fn database() -> ObjectBuilder {
+fn dependency() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["ready", UNAVAILABLE]))
-}
-
-fn kafka() -> ObjectBuilder {
-    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["ready", "unavailable"]))
 }
 
 fn relay() -> ObjectBuilder {

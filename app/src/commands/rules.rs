@@ -16,6 +16,7 @@ use super::backtest::engine_settings;
 use crate::cli;
 use crate::failure::{Failure, Outcome};
 use crate::output;
+use crate::progress::mebibytes;
 
 pub(crate) async fn run(args: cli::Rules, context: &Context) -> Outcome {
     match args {
@@ -153,7 +154,7 @@ fn size(bytes: usize) -> String {
     match bytes {
         0..1_024 => format!("{bytes} B"),
         1_024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1024.0),
-        _ => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+        _ => mebibytes(bytes as u64),
     }
 }
 

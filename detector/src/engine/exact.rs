@@ -21,12 +21,16 @@ const LIMBS: usize = 8;
 pub(super) struct Wide([u64; LIMBS]);
 
 impl Wide {
+    fn whole(number: u128) -> Self {
+        let mut limbs = [0; LIMBS];
+        [limbs[0], limbs[1]] = halves(number);
+        Self(limbs)
+    }
+
     /// A decimal in units of 10⁻²⁸.
     pub(super) fn of(number: Decimal) -> Self {
-        let [low, high] = halves(number.mantissa().unsigned_abs());
-        let mut limbs = [0; LIMBS];
-        (limbs[0], limbs[1]) = (low, high);
-        let magnitude = Self(limbs).times(10_u128.pow(DIGITS.saturating_sub(number.scale())));
+        let magnitude =
+            Self::whole(number.mantissa().unsigned_abs()).times(10_u128.pow(DIGITS.saturating_sub(number.scale())));
         if number.is_sign_negative() { magnitude.negated() } else { magnitude }
     }
 
@@ -46,9 +50,7 @@ impl Wide {
     }
 
     pub(super) fn negated(self) -> Self {
-        let mut one = [0; LIMBS];
-        one[0] = 1;
-        Self(self.0.map(|limb| !limb)).plus(Self(one))
+        Self(self.0.map(|limb| !limb)).plus(Self::whole(1))
     }
 
     fn magnitude(self) -> Self {
@@ -95,11 +97,7 @@ impl Wide {
 
     /// Without its last digits, rounded half up; none where more than 128 bits are left. Not negative.
     fn shortened(self, digits: u32) -> Option<u128> {
-        let half = 10_u128.pow(digits) / 2;
-        let [low, high] = halves(half);
-        let mut limbs = [0; LIMBS];
-        (limbs[0], limbs[1]) = (low, high);
-        let mut left = self.plus(Self(limbs));
+        let mut left = self.plus(Self::whole(10_u128.pow(digits) / 2));
         for digits in [digits.min(19), digits.saturating_sub(19)] {
             left = left.over(10_u64.pow(digits));
         }

@@ -3,6 +3,7 @@
 use super::finding::{Finding, Weight};
 use super::limits::undistributable;
 use super::load::{Loaded, Read};
+use super::model::Rule;
 use super::source::RuleSource;
 
 /// Checks files as a set of their own, with what they name of the built-in rules, and over the built-in set. A set may
@@ -26,36 +27,23 @@ pub fn check(source: &RuleSource) -> Result<Vec<Finding>, Vec<Finding>> {
 
 fn with_limits(loaded: Loaded, source: &RuleSource) -> Vec<Finding> {
     let mut findings = loaded.warnings;
+    let mut warn = |rule: &Rule, message: String, hint: Option<String>| {
+        if source.files.iter().any(|file| file.name == rule.file) {
+            let (file, line, severity) = (rule.file.clone(), rule.line, Weight::Warning);
+            findings.push(Finding { file, line, column: 1, severity, message, hint });
+        }
+    };
     for rule in loaded.rules.rules.iter().filter(|rule| !rule.reports) {
         let steps = (!rule.escalate.is_empty()).then_some("escalate");
         let mute = (rule.mute_after_close > 0).then_some("mute_after_close");
         for key in [steps, mute].into_iter().flatten() {
-            if source.files.iter().any(|file| file.name == rule.file) {
-                findings.push(Finding {
-                    file: rule.file.clone(),
-                    line: rule.line,
-                    column: 1,
-                    severity: Weight::Warning,
-                    message: format!(
-                        "{key} changes nothing: a correlation names this rule, so it does not alert itself"
-                    ),
-                    hint: Some("it does where every correlation that names it says `generate: true`".to_owned()),
-                });
-            }
+            let message = format!("{key} changes nothing: a correlation names this rule, so it does not alert itself");
+            let hint = "it does where every correlation that names it says `generate: true`";
+            warn(rule, message, Some(hint.to_owned()));
         }
     }
     for (at, reason) in undistributable(&loaded.rules) {
-        let rule = &loaded.rules.rules[at];
-        if source.files.iter().any(|file| file.name == rule.file) {
-            findings.push(Finding {
-                file: rule.file.clone(),
-                line: rule.line,
-                column: 1,
-                severity: Weight::Warning,
-                message: format!("this rule runs in one process only: {reason}"),
-                hint: None,
-            });
-        }
+        warn(&loaded.rules.rules[at], format!("this rule runs in one process only: {reason}"), None);
     }
     findings
 }

@@ -27,6 +27,13 @@ pub(super) enum Type {
     Percentile,
 }
 
+impl Type {
+    /// Whether it counts; otherwise it looks at numbers of the events.
+    pub(super) fn counts(self) -> bool {
+        !matches!(self, Self::Sum | Self::Average | Self::Percentile)
+    }
+}
+
 /// Types as Sigma writes them.
 pub(super) const TYPES: [(&str, Type); 7] = [
     ("event_count", Type::EventCount),
@@ -73,7 +80,7 @@ pub(super) fn read(
     if let Value::Text(text) = &node.value {
         return text_condition(kind, text, node.at, rules, report);
     }
-    let before = report.errors();
+    let (before, counts) = (report.errors(), kind.counts());
     let known = ["gt", "gte", "lt", "lte", "eq", "neq", "field", "percentile"];
     let section = Section::open("condition", node, &known, report)?;
     let condition = comparisons(&section, kind, node, before, report);
@@ -91,7 +98,6 @@ pub(super) fn read(
         );
         return None;
     }
-    let counts = !matches!(kind, Kind::ValueSum(_) | Kind::ValueAvg(_) | Kind::ValuePercentile(..));
     if !can_hold(&condition, counts) {
         let what = if counts { "whole number from 1 on" } else { "number" };
         report.error(node.at, format!("this can never hold: no {what} passes {}", told(&condition)));
@@ -121,7 +127,7 @@ pub(super) fn read(
 }
 
 fn comparisons(section: &Section<'_>, kind: Type, node: &Node, before: usize, report: &mut Report) -> Condition {
-    let counts = !matches!(kind, Type::Sum | Type::Average | Type::Percentile);
+    let counts = kind.counts();
     let mut read = Vec::new();
     for (key, comparison) in COMPARISONS {
         let Some(node) = section.get(key) else {

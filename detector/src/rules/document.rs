@@ -5,6 +5,7 @@ use rust_decimal::Decimal;
 use uuid::Uuid;
 
 use super::analytics::{self, Analytics, LEVELS, On};
+use super::condition::TYPES;
 use super::correlation;
 use super::detection;
 use super::expression::Expression;
@@ -156,10 +157,10 @@ fn of_temporal(draft: &correlation::Draft, analytics: &Analytics, at: Mark, repo
     }
 }
 
-/// Whether a correlation counts; otherwise it looks at numbers of the events.
+/// Whether a correlation counts; one whose type is unknown is refused for that.
 fn counts(node: &Node) -> bool {
-    let kind = node.get("correlation").and_then(|section| section.get("type")).and_then(Node::text);
-    !matches!(kind, Some("value_sum" | "value_avg" | "value_percentile"))
+    let word = node.get("correlation").and_then(|section| section.get("type")).and_then(Node::text);
+    TYPES.iter().find(|(name, _)| Some(*name) == word).is_none_or(|(_, kind)| kind.counts())
 }
 
 /// The section that says what kind of rule it is.

@@ -1,12 +1,12 @@
 //! Alerts and all that follows from them: steps, flags, scores, detections, risk, the published revision.
 
 use domain::Partition;
-use domain::{Alert, AlertState, Outcome, Severity, Topic};
+use domain::{Alert, AlertState, Outcome, Severity};
 use store::{AlertFilter, ApplyError, DetectionBatch, FlagFilter, Move, NewGap, Position, ScoreFilter, ScoreRow};
 use uuid::Uuid;
 
 use crate::harness::Ground;
-use crate::sample::{activity, alert, at, change, detect, detect_changes, ingest, raised};
+use crate::sample::{activity, alert, at, change, detect, detect_changes, ingest, listed, published, raised};
 
 crate::on_both_engines!(
     a_batch_of_findings_is_applied_once,
@@ -42,18 +42,6 @@ async fn flags(ground: &Ground) -> Vec<(u128, Severity)> {
 
 async fn risk(ground: &Ground, user: &str, minutes: i64) -> f64 {
     ground.store.user_risk(user, at(minutes)).await.expect("risk").score
-}
-
-async fn listed(ground: &Ground) -> Vec<Alert> {
-    let rows = ground.store.alerts(AlertFilter { limit: 100, ..AlertFilter::default() }).await.expect("alerts");
-    rows.into_iter().map(|row| row.alert).collect()
-}
-
-/// Revisions in the log, in order.
-async fn published(ground: &Ground) -> Vec<Alert> {
-    let rows = ground.store.journal_page(0, 1_000).await.expect("journal");
-    let alerts = rows.iter().filter(|row| row.topic == Topic::Alerts);
-    alerts.map(|row| serde_json::from_str(&row.payload).expect("alert")).collect()
 }
 
 async fn a_batch_of_findings_is_applied_once(ground: Ground) {

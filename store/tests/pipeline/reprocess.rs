@@ -1,28 +1,16 @@
 //! Alerts found in stored activities: the missing ones are stored, and those that became worse.
 
-use domain::{Alert, AlertState, Severity, Topic};
-use store::{AlertFilter, Change};
+use domain::{Alert, AlertState, Severity};
+use store::Change;
 use uuid::Uuid;
 
 use crate::harness::Ground;
-use crate::sample::{alert, at, change, detect};
+use crate::sample::{alert, at, change, detect, listed, published};
 
 crate::on_both_engines!(
     alerts_that_reprocess_finds_are_stored_once,
     what_came_late_may_make_an_alert_worse_and_nothing_less,
 );
-
-async fn listed(ground: &Ground) -> Vec<Alert> {
-    let rows = ground.store.alerts(AlertFilter { limit: 100, ..AlertFilter::default() }).await.expect("alerts");
-    rows.into_iter().map(|row| row.alert).collect()
-}
-
-/// Revisions in the log, in order.
-async fn published(ground: &Ground) -> Vec<Alert> {
-    let rows = ground.store.journal_page(0, 1_000).await.expect("journal");
-    let alerts = rows.iter().filter(|row| row.topic == Topic::Alerts);
-    alerts.map(|row| serde_json::from_str(&row.payload).expect("alert")).collect()
-}
 
 async fn alerts_that_reprocess_finds_are_stored_once(ground: Ground) {
     let mut live = alert(1, "ada", Severity::Medium, 1, 10);

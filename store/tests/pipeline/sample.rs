@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use domain::{Activity, Alert, AlertState, Escalation, MINUTE, Severity, Timestamp, ids};
-use store::{Change, Detected, DetectionBatch, IngestRecord, Ingested, Move, Store};
+use domain::{Activity, Alert, AlertState, Escalation, MINUTE, Severity, Timestamp, Topic, ids};
+use store::{AlertFilter, Change, Detected, DetectionBatch, IngestRecord, Ingested, Move, Store};
 use uuid::Uuid;
 
 use crate::harness::{Ground, START};
@@ -104,4 +104,17 @@ pub(crate) async fn detect_changes(ground: &Ground, changes: Vec<Change>) -> Det
     let expected = ground.store.offset(store::DETECTOR).await.expect("offset");
     let batch = DetectionBatch { step: Move::journal(expected, expected + 1), changes, ..DetectionBatch::default() };
     ground.store.apply_detection(batch).await.expect("stored")
+}
+
+/// The alerts that a list shows.
+pub(crate) async fn listed(ground: &Ground) -> Vec<Alert> {
+    let rows = ground.store.alerts(AlertFilter { limit: 100, ..AlertFilter::default() }).await.expect("alerts");
+    rows.into_iter().map(|row| row.alert).collect()
+}
+
+/// Revisions in the log, in order.
+pub(crate) async fn published(ground: &Ground) -> Vec<Alert> {
+    let rows = ground.store.journal_page(0, 1_000).await.expect("journal");
+    let alerts = rows.iter().filter(|row| row.topic == Topic::Alerts);
+    alerts.map(|row| serde_json::from_str(&row.payload).expect("alert")).collect()
 }

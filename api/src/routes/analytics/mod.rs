@@ -6,6 +6,7 @@ mod detection;
 mod people;
 mod risk;
 mod run;
+mod stats;
 
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
@@ -31,7 +32,7 @@ use crate::words::{QueueSeverity, RiskLevel};
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
     let router = both(OpenApiRouter::new(), routes!(scores));
     let router = both(router, routes!(flags));
-    let router = both(router, routes!(dashboard));
+    let router = both(router, routes!(stats::dashboard));
     let router = both(router, routes!(profile));
     let router = both(router, routes!(detections));
     let router = both(router, routes!(top));
@@ -202,54 +203,6 @@ async fn flags(
     let rows: Vec<Flag> = rows.into_iter().map(Flag::from).collect();
     let response = answer::list(query.form, "analytics/flagged-activities", &view::FLAG_COLUMNS, &rows);
     Ok(paging::link(response, &uri, next.as_deref()))
-}
-
-struct Week(Days);
-
-impl FromFields for Week {
-    fn from_fields(fields: &Fields) -> Outcome<Self> {
-        Days::read(fields, 7).map(Self)
-    }
-}
-
-/// Figures of the last days.
-#[derive(Serialize, utoipa::ToSchema)]
-struct DashboardStats {
-    #[schema(example = 7)]
-    period_days: i64,
-    #[schema(example = 12873)]
-    total_activities: i64,
-    #[schema(example = 4)]
-    high_risk_alerts: i64,
-    #[schema(example = 1)]
-    flagged_critical: i64,
-    #[schema(example = 3)]
-    flagged_high: i64,
-    /// The newest ten.
-    recent_anomaly_scores: Vec<Score>,
-}
-
-/// Figures of the last days.
-#[utoipa::path(
-    get, path = "/api/analytics/dashboard-stats", tag = "analytics",
-    params(("days" = Option<i32>, Query, minimum = 1, maximum = 36_500, description = "How far back (7)")),
-    responses((status = 200, body = DashboardStats), Allowed<SeeAnalytics>)
-)]
-async fn dashboard(
-    _: Allowed<SeeAnalytics>,
-    State(app): State<AppState>,
-    Query(Week(days)): Query<Week>,
-) -> Outcome<Response> {
-    let stats = app.store.dashboard_stats(days.since(&app)).await?;
-    let stats = DashboardStats {
-        period_days: days.0,
-        total_activities: stats.total_activities,
-        high_risk_alerts: stats.high_risk_alerts,
-        flagged_critical: stats.flagged_critical,
-        flagged_high: stats.flagged_high,
-        recent_anomaly_scores: stats.recent.into_iter().take(10).map(Score::from).collect(),
-    };
-    Ok(answer::ordered(StatusCode::OK, &stats))
 }
 
 struct Month(Days);

@@ -26,7 +26,8 @@ pub(super) struct Change {
 }
 
 impl Change {
-    /// When it last went on (an episode may have begun long ago), severity, rule, who and why; what was made of the alert, once it is not open any more.
+    /// When it last went on (an episode may have begun long ago), severity, rule, who and why; what was made of the alert,
+    /// once it is not open any more.
     pub(super) fn line(&self, coloured: bool) -> String {
         let severity = format!("{:<13}", self.severity.as_str());
         let severity = match self.severity {
